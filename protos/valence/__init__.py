@@ -1,0 +1,1 @@
+"""The Valence contract, by version."""

@@ -1,0 +1,1 @@
+"""The Valence sentiment service."""

@@ -1,0 +1,49 @@
+"""``valence-serve``: settings, the service, an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import NoReturn
+
+from valence_service.settings import SettingsError, read_settings
+
+FAILED, USAGE = 1, 2
+
+
+def main() -> NoReturn:
+    """Serve until told to stop. Exits with 0, 1 (cannot serve) or 2 (a wrong setting)."""
+    try:
+        settings = read_settings(sys.argv[1:], os.environ)
+    except SettingsError as error:
+        _leave(USAGE, f"{error} (--help lists the settings)")
+
+    from valence_service import logs
+
+    logs.configure(verbose=settings.verbose)
+
+    from valence_service.app import serve
+    from valence_service.models.load import ModelUnusable
+    from valence_service.rpc.server import CannotListen
+
+    try:
+        asyncio.run(serve(settings))
+    except (CannotListen, ModelUnusable) as error:
+        _leave(FAILED, str(error))
+    except KeyboardInterrupt:
+        _leave(130)
+    _leave(0)
+
+
+def _leave(code: int, message: str = "") -> NoReturn:
+    if message:
+        print(f"valence-serve: {message}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: it would wait for a thread that is stuck in a model or a download.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

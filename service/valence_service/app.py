@@ -1,0 +1,198 @@
+"""The whole system: which parts there are, in which order they start, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from valence_service.engine.batcher import Batcher
+from valence_service.engine.watch import CANARY, CanaryDied, ask_canary, watch
+from valence_service.models.load import ModelSource, ModelUnusable, load_classifiers
+from valence_service.rpc.health import HealthServicer
+from valence_service.rpc.observe import SERVICE_NAME
+from valence_service.rpc.server import build_server, listen
+from valence_service.rpc.servicer import SentimentServicer
+from valence_service.sentiment import Limits, ModelFailed, Unhealthy
+from valence_service.settings import parse_label_valence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import grpc
+
+    from valence_service.sentiment import Classifier
+    from valence_service.settings import Settings
+
+# Load balancers learn of NOT_SERVING in this time and send no more; until then calls are taken.
+NOTICE_SECONDS = 0.5
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then end within the grace.
+
+    Raises CannotListen and ModelUnusable where there is nothing to serve.
+    """
+    started = time.monotonic()
+    limits = Limits(
+        max_text_bytes=settings.max_text_bytes, max_batch_texts=settings.max_batch_texts
+    )
+    # Two batches of one stream: one is computed while the next is read.
+    servicer = SentimentServicer(limits, window_texts=2 * settings.max_batch_texts)
+    health = HealthServicer(SERVICE_NAME)
+    server = build_server(servicer, health, limits)
+    address = listen(server, settings.host, settings.port)
+    with _stop_signals() as stop:
+        await server.start()
+        log.info("starting", address=address, model=settings.model or "embedded")
+        loading = asyncio.create_task(_load(settings))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if loading.done():
+                batcher = await _open(loading.result(), settings, servicer)
+                health.set(serving=True)
+                log.info(
+                    "SERVING",
+                    address=address,
+                    workers=len(loading.result()),
+                    seconds=round(time.monotonic() - started, 2),
+                    **_facts(loading.result()[0]),
+                )
+                await _serve_until(stopping, batcher, servicer, health)
+                await _drain(server, servicer, health, batcher, settings.grace_seconds)
+        finally:
+            stopping.cancel()
+            loading.cancel()
+            await server.stop(0)
+    log.info("stopped")
+
+
+async def _load(settings: Settings) -> Sequence[Classifier]:
+    """In a thread: the loop answers health checks meanwhile."""
+    source = ModelSource(
+        name=settings.model,
+        revision=settings.revision,
+        device=settings.device,
+        label_valence=parse_label_valence(settings.label_valence),
+    )
+    load = functools.partial(
+        load_classifiers,
+        source,
+        workers=settings.workers,
+        max_pass_tokens=settings.max_batch_tokens,
+    )
+    # A pool of its own: asyncio would wait for its default one, and a SIGTERM must not wait for
+    # a download.
+    pool = ThreadPoolExecutor(1, thread_name_prefix="load")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, load)
+    finally:
+        pool.shutdown(wait=False)
+
+
+async def _open(
+    classifiers: Sequence[Classifier], settings: Settings, servicer: SentimentServicer
+) -> Batcher:
+    """A batcher whose every replica is warm and has answered, open to calls."""
+    batcher = Batcher(
+        classifiers,
+        max_batch_texts=settings.max_batch_texts,
+        max_batch_tokens=settings.max_batch_tokens,
+        max_queue_texts=settings.max_queue_texts,
+    )
+    try:
+        # The first pass through a replica allocates and compiles; let no caller wait for it.
+        await batcher.warm_up(CANARY)
+        await ask_canary(batcher)
+    except (CanaryDied, ModelFailed) as error:
+        reason = error.__cause__ or error
+        raise ModelUnusable(
+            f"{settings.model or 'the embedded model'} does not answer: {reason}"
+        ) from error
+    servicer.open(batcher, classifiers[0].info)
+    return batcher
+
+
+async def _serve_until(
+    stopping: asyncio.Task[bool],
+    batcher: Batcher,
+    servicer: SentimentServicer,
+    health: HealthServicer,
+) -> None:
+    """Serve; while the model does not answer, say so and refuse."""
+
+    def tell(healthy: bool) -> None:
+        servicer.refusal = None if healthy else Unhealthy("the model no longer answers")
+        health.set(serving=healthy)
+        log.warning("health", serving=healthy)
+
+    watching = asyncio.create_task(watch(batcher, tell))
+    await asyncio.wait([stopping, watching], return_when=asyncio.FIRST_COMPLETED)
+    if watching.done():
+        watching.result()  # it ends only by a fault of its own
+    watching.cancel()
+
+
+async def _drain(
+    server: grpc.aio.Server,
+    servicer: SentimentServicer,
+    health: HealthServicer,
+    batcher: Batcher,
+    grace_seconds: float,
+) -> None:
+    """Every accepted call gets its answer or UNAVAILABLE before the grace is over."""
+    log.info("draining", grace_seconds=grace_seconds)
+    ends = time.monotonic() + grace_seconds
+    health.set(serving=False)
+    await asyncio.sleep(min(NOTICE_SECONDS, grace_seconds / 10))
+    servicer.drain()
+    health.end()
+    left = max(0.0, ends - time.monotonic())
+    stopped = asyncio.create_task(server.stop(left))
+    # The batcher fails what it could not compute a little before the server cuts calls off, so
+    # that callers are told UNAVAILABLE instead of hearing nothing.
+    if not await batcher.close(timeout_seconds=left * 0.8):
+        log.warning("abandoned", reason="a batch was still being computed at the end of the grace")
+    await stopped
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that the first SIGTERM or SIGINT sets; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def first() -> None:
+        stop.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in numbers:
+        loop.add_signal_handler(number, first)
+    try:
+        yield stop
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _facts(classifier: Classifier) -> dict[str, str]:
+    info = classifier.info
+    return {
+        "model": info.name,
+        "revision": info.revision,
+        "engine": info.engine,
+        "precision": info.precision,
+        "device": info.device,
+    }

@@ -1,0 +1,1 @@
+"""Waiting: a bounded queue and the workers that empty it. Pure asyncio."""

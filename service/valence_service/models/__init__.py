@@ -1,0 +1,1 @@
+"""Weights: the only room that imports torch, transformers and tokenizers."""

@@ -1,0 +1,78 @@
+"""grpc.health.v1: Check, Watch and List.
+
+grpcio's own servicer says SERVING at birth, has no List, and writes to a watcher under a lock, so
+that one who does not read could hold up a change for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+
+class HealthServicer:
+    """One status for the server as a whole (``""``) and for each service it names."""
+
+    def __init__(self, *services: str) -> None:
+        self._services = ("", *services)
+        self._status = health_pb2.HealthCheckResponse.NOT_SERVING
+        self._changed = asyncio.Event()
+        self._ended = False
+
+    def set(self, *, serving: bool) -> None:
+        """Tell everyone, watchers too."""
+        response = health_pb2.HealthCheckResponse
+        self._status = response.SERVING if serving else response.NOT_SERVING
+        self._tell()
+
+    def end(self) -> None:
+        """End the open watches: each would hold up the server's end."""
+        self._ended = True
+        self._tell()
+
+    def _tell(self) -> None:
+        # Who waits keeps the old event, who comes finds the new one: no change is missed.
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> health_pb2.HealthCheckResponse:
+        """The status of a service; NOT_FOUND where it is unknown."""
+        if request.service not in self._services:
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND, f"service: {request.service!r} is not served here"
+            )
+        return health_pb2.HealthCheckResponse(status=self._status)
+
+    async def List(
+        self, request: health_pb2.HealthListRequest, context: Context
+    ) -> health_pb2.HealthListResponse:
+        """The status of each service."""
+        status = health_pb2.HealthCheckResponse(status=self._status)
+        return health_pb2.HealthListResponse(statuses=dict.fromkeys(self._services, status))
+
+    async def Watch(
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """The status of a service now, and at each change."""
+        known = request.service in self._services
+        told = None
+        while not self._ended:
+            changed = self._changed
+            status = self._status if known else health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+            if status != told:
+                yield health_pb2.HealthCheckResponse(status=status)
+                told = status
+            await changed.wait()
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is ending")

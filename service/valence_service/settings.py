@@ -1,0 +1,155 @@
+"""The settings: flags, then VALENCE_ environment variables, then defaults. Read here alone."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    CliImplicitFlag,
+    SettingsConfigDict,
+)
+from pydantic_settings import (
+    SettingsError as PydanticSettingsError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic_core import ErrorDetails
+
+PREFIX = "VALENCE_"
+# Not settings of the server: the client's own variable, and those that Kubernetes sets in every
+# pod for a Service whose name begins with "valence".
+_OTHERS = re.compile(r"VALENCE_(ADDRESS|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT(_\d+_\w+)?)")
+
+
+class SettingsError(Exception):
+    """A setting is unknown or wrong; the message names it and says what to do."""
+
+
+def _label_valences(text: str) -> str:
+    parse_label_valence(text)
+    return text
+
+
+class Settings(BaseSettings):
+    """Serve sentiment over gRPC.
+
+    Each flag is also an environment variable, --max-queue-texts for one VALENCE_MAX_QUEUE_TEXTS;
+    flags go first.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        cli_prog_name="valence-serve",
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_exit_on_error=False,
+        cli_shortcuts={"verbose": "v"},
+        extra="forbid",
+        frozen=True,
+    )
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(50051, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    model: str | None = Field(
+        None,
+        min_length=1,
+        description="model folder, or name on the Hugging Face hub; without it, the embedded one",
+    )
+    revision: str | None = Field(
+        None, min_length=1, description="commit, branch or tag of a model on the hub"
+    )
+    device: str = Field(
+        "auto", min_length=1, description="auto, cpu, cuda or cuda:N; auto takes a GPU if it can"
+    )
+    label_valence: Annotated[str, AfterValidator(_label_valences)] = Field(
+        "",
+        description="valence (-1 to 1) of labels whose names do not say it, such as "
+        "LABEL_0=-1,LABEL_1=1",
+    )
+    workers: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="threads that compute, each with a replica; 0 is 1 on a GPU, on a CPU one "
+        "for each core up to 4",
+    )
+    max_batch_texts: int = Field(
+        64, ge=1, le=4096, description="most texts computed together, or sent in one BatchClassify"
+    )
+    max_batch_tokens: int = Field(
+        4096, ge=16, le=1 << 20, description="most tokens computed together, padding included"
+    )
+    max_queue_texts: int = Field(
+        1024, ge=1, le=1 << 20, description="most texts waiting; more are refused at once"
+    )
+    max_text_bytes: int = Field(
+        65536, ge=1, le=1 << 24, description="most bytes of UTF-8 in one text"
+    )
+    grace_seconds: float = Field(
+        10.0, ge=0, le=3600, description="seconds for accepted calls to end after SIGTERM"
+    )
+    verbose: CliImplicitFlag[bool] = Field(default=False, description="log every call")
+
+
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """The settings of this process. Raises SettingsError; exits by itself after --help."""
+    fields = [name.upper() for name in Settings.model_fields]
+    for name in environment:
+        known = name.removeprefix(PREFIX) in fields
+        if name.startswith(PREFIX) and not known and not _OTHERS.fullmatch(name):
+            raise SettingsError(
+                f"unknown setting {name}{_meant(name, [PREFIX + f for f in fields])}"
+            )
+    try:
+        return CliApp.run(Settings, cli_args=list(arguments))
+    except PydanticSettingsError as error:
+        what = str(error).removeprefix("error parsing CLI: ")
+        flags = ["--" + name.replace("_", "-") for name in Settings.model_fields]
+        unknown = next((word for word in what.split() if word.startswith("-")), "")
+        raise SettingsError(f"{what}{_meant(unknown.split('=')[0], flags)}") from error
+    except ValidationError as error:
+        raise SettingsError(
+            "; ".join(_wrong(item, environment) for item in error.errors())
+        ) from error
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1) if name not in known else []
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _wrong(item: ErrorDetails, environment: Mapping[str, str]) -> str:
+    """One wrong value, as the operator gave it."""
+    field = str(item["loc"][0])
+    variable = PREFIX + field.upper()
+    flag = "--" + field.replace("_", "-")
+    given = item["input"]
+    name = variable if environment.get(variable) == given else flag
+    reason = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    hint = ""
+    if variable == "VALENCE_PORT" and str(given).startswith("tcp://"):
+        hint = "; Kubernetes sets it for a Service named valence: use enableServiceLinks: false"
+    return f"{name} {given!r}: {reason}{hint}"
+
+
+def parse_label_valence(text: str) -> dict[str, float]:
+    """``LABEL_0=-1,LABEL_1=1`` to a dict. Raises ValueError, naming what is wrong."""
+    valences = {}
+    for item in filter(None, text.split(",")):
+        name, equals, number = item.rpartition("=")
+        try:
+            valence = float(number)
+        except ValueError:
+            valence = float("nan")
+        if not equals or not name.strip() or not -1 <= valence <= 1:
+            raise ValueError(f"{item.strip()!r} is not LABEL=NUMBER with a number from -1 to 1")
+        valences[name.strip()] = valence
+    return valences
