@@ -1,4 +1,4 @@
-"""Accuracy and calibration of a model folder on the development sets: ``make evaluate DATA=folder``."""
+"""Accuracy and calibration of a model on the development sets: ``make evaluate DATA=folder``."""
 
 from __future__ import annotations
 

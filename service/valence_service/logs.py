@@ -30,8 +30,9 @@ def configure(*, verbose: bool) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_not_a_vanished_caller)
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.addHandler(handler)
     root.setLevel(logging.WARNING)  # the libraries', not ours
     logging.getLogger("valence_service").setLevel(logging.DEBUG if verbose else logging.INFO)
     structlog.configure(
@@ -44,3 +45,8 @@ def configure(*, verbose: bool) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _not_a_vanished_caller(record: logging.LogRecord) -> bool:
+    """Grpc logs an error and a traceback where a caller goes away while it is written to."""
+    return not record.getMessage().startswith("ExecuteBatchError raised in core")

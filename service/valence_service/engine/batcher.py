@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-from collections import OrderedDict, deque
-from concurrent.futures import ThreadPoolExecutor
+from collections import OrderedDict
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,8 @@ class Batcher:
         self._queue: OrderedDict[_Job, None] = OrderedDict()
         self._running: set[_Job] = set()
         self._arrived = asyncio.Event()
-        self._room: deque[asyncio.Future[None]] = deque()
+        # Who waits for a place, and what tells that caller of it. Nobody waits while there is one.
+        self._waiting: OrderedDict[_Job, asyncio.Future[None]] = OrderedDict()
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._tasks = [self._loop.create_task(self._work(worker)) for worker in self._workers]
@@ -119,30 +120,26 @@ class Batcher:
                 f"most {self._max_queue_texts} texts",
                 retry_after_seconds=self._drained_in_seconds(),
             )
-        now = self._loop.time()
-        jobs = [
-            _Job(text, self._tokens(text), deadline, now, self._loop.create_future())
-            for text in texts
-        ]
+        jobs = [self._job(text, deadline) for text in texts]
         for job in jobs:
-            self._queue[job] = None
-            job.future.add_done_callback(functools.partial(self._leave, job))
-        self._arrived.set()
+            self._enqueue(job)
         return [job.future for job in jobs]
 
     async def submit_when_room(
         self, text: str, *, deadline: float | None = None
     ) -> asyncio.Future[Answer]:
         """As submit for one text, but waits for a place in the queue, first come first served."""
-        while len(self._queue) >= self._max_queue_texts and not self._closed:
-            place = self._loop.create_future()
-            self._room.append(place)
-            try:
-                await place
-            except asyncio.CancelledError:
-                self._make_room()  # the place may have been given to this caller already
-                raise
-        return self.submit([text], deadline=deadline)[0]
+        if len(self._queue) < self._max_queue_texts or self._closed:
+            return self.submit([text], deadline=deadline)[0]
+        job = self._job(text, deadline)
+        placed = self._waiting[job] = self._loop.create_future()
+        try:
+            await placed
+        except asyncio.CancelledError:
+            self._waiting.pop(job, None)
+            job.future.cancel()  # the text may stand in the queue already
+            raise
+        return job.future
 
     async def warm_up(self, text: str) -> None:
         """Classify text once with every replica. Raises ModelFailed."""
@@ -163,7 +160,7 @@ class Batcher:
         self._closed = True
         self._arrived.set()
         self._make_room()
-        done, late = await asyncio.wait(self._tasks, timeout=timeout_seconds)
+        _, late = await asyncio.wait(self._tasks, timeout=timeout_seconds)
         for job in [*self._queue, *self._running]:
             _fail(job, Draining("the server is ending"))
         self._queue.clear()
@@ -173,9 +170,19 @@ class Batcher:
         await asyncio.gather(*late, return_exceptions=True)
         for worker in self._workers:
             worker.thread.shutdown(wait=False, cancel_futures=True)
-        for task in done:
-            task.result()  # a fault of the batcher itself must not go unseen
-        return not late
+        for task in self._tasks:
+            if not task.cancelled():
+                task.result()  # a fault of the batcher itself must not go unseen
+        return not any(task.cancelled() for task in self._tasks)
+
+    def _job(self, text: str, deadline: float | None) -> _Job:
+        return _Job(text, self._tokens(text), deadline, 0.0, self._loop.create_future())
+
+    def _enqueue(self, job: _Job) -> None:
+        job.queued_at = self._loop.time()
+        self._queue[job] = None
+        job.future.add_done_callback(functools.partial(self._leave, job))
+        self._arrived.set()
 
     def _tokens(self, text: str) -> int:
         """A cheap estimate of the tokens that the model will read."""
@@ -193,13 +200,20 @@ class Batcher:
             self._make_room()
 
     def _make_room(self) -> None:
-        """Wake as many of those who wait for a place as there are places; all when closed."""
-        places = self._max_queue_texts - len(self._queue)
-        while self._room and (places > 0 or self._closed):
-            place = self._room.popleft()
-            if not place.done():
-                place.set_result(None)
-                places -= 1
+        """Give each free place to who has waited for one longest; when closed, turn all away.
+
+        The text is queued here and not by its caller once awake: in between, another could take
+        the place, and the caller would have to wait behind those who came later.
+        """
+        while self._waiting and (self._closed or len(self._queue) < self._max_queue_texts):
+            job, placed = self._waiting.popitem(last=False)
+            if placed.done():
+                continue  # cancelled, and not yet awake to know
+            if self._closed:
+                placed.set_exception(Draining("the server is ending"))
+            else:
+                self._enqueue(job)
+                placed.set_result(None)
 
     async def _work(self, worker: _Worker) -> None:
         """Take cuts until closed and empty."""
@@ -282,10 +296,11 @@ def _compute(classifier: Classifier, texts: list[str]) -> list[Sentiment]:
     """Runs in the worker's thread; raises only what a future can carry."""
     try:
         return list(classifier.classify(texts))
-    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-        # A future refuses StopIteration and its waiter would hang; SystemExit and its like
-        # would end the event loop. Neither is a model's to decide.
-        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+    except BaseException as error:
+        # A future refuses StopIteration and its waiter would hang; a CancelledError of either
+        # kind, or the PanicException of a tokenizer in Rust, would end the worker's task;
+        # SystemExit and its like would end the event loop. None of it is a model's to decide.
+        if isinstance(error, Exception) and not isinstance(error, (StopIteration, CancelledError)):
             raise
         raise RuntimeError(f"the model raised {type(error).__name__}") from error
 

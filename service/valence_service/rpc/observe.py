@@ -100,7 +100,7 @@ class _logged:  # noqa: N801  a context manager, named as one is used
         self._started = time.perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if not log.isEnabledFor(logging.DEBUG):
+        if not logging.getLogger("valence_service").isEnabledFor(logging.DEBUG):
             return
         log.debug(
             "call",

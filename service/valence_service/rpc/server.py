@@ -39,6 +39,10 @@ def build_server(
             # Else a second server on the port would be handed half of the connections.
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", max(LEAST_MESSAGE_BYTES, largest_batch)),
+            # What a stream may send ahead of being read. Left to itself grpc raises it to
+            # megabytes a stream; this is enough for a full batch on a slow line to arrive soon.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", 512 << 10),
             # Clients may keep idle connections alive, as proxies forget those that are silent.
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

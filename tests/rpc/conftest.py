@@ -1,0 +1,72 @@
+"""The rpc rooms on a real socket, with a classifier that a test can hold."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+import pytest
+from valence.v1 import sentiment_pb2_grpc
+from valence_service.engine.batcher import Batcher
+from valence_service.rpc.health import HealthServicer
+from valence_service.rpc.observe import SERVICE_NAME
+from valence_service.rpc.server import build_server, listen
+from valence_service.rpc.servicer import SentimentServicer
+from valence_service.sentiment import Limits
+
+from tests.support.classifier import EchoClassifier
+from tests.support.stubs import async_stub
+
+WINDOW_TEXTS = 8
+QUEUE_TEXTS = 16
+LIMITS = Limits(max_text_bytes=100, max_batch_texts=4)
+
+
+@dataclass
+class Service:
+    """A service and a caller of it."""
+
+    address: str
+    stub: sentiment_pb2_grpc.SentimentServiceAsyncStub
+    channel: grpc.aio.Channel
+    servicer: SentimentServicer
+    health: HealthServicer
+    classifier: EchoClassifier
+    batcher: Batcher
+
+
+@asynccontextmanager
+async def started(*, opened: bool = True) -> AsyncIterator[Service]:
+    servicer = SentimentServicer(LIMITS, window_texts=WINDOW_TEXTS)
+    health = HealthServicer(SERVICE_NAME)
+    server = build_server(servicer, health, LIMITS)
+    address = listen(server, "127.0.0.1", 0)
+    await server.start()
+    classifier = EchoClassifier()
+    batcher = Batcher(
+        [classifier], max_batch_texts=4, max_batch_tokens=400, max_queue_texts=QUEUE_TEXTS
+    )
+    if opened:
+        servicer.open(batcher, classifier.info)
+        health.set(serving=True)
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield Service(address, async_stub(channel), channel, servicer, health, classifier, batcher)
+    classifier.release()
+    health.end()
+    await server.stop(0)
+    await batcher.close(timeout_seconds=10)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with started() as running:
+        yield running
+
+
+@pytest.fixture
+async def unopened() -> AsyncIterator[Service]:
+    """A service whose model is still being loaded."""
+    async with started(opened=False) as running:
+        yield running

@@ -1,0 +1,87 @@
+"""valence-serve as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+START_SECONDS = 120
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "valence_service", *arguments]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's, without what the settings would read."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VALENCE_")}
+    return kept | dict(extra or {})
+
+
+@dataclass
+class Server:
+    """A running server: where it listens and what it says."""
+
+    process: subprocess.Popen[str]
+    address: str = ""
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The next log event of that name; skips others, and fails where the log ends first."""
+        seen = []
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            seen.append(line)
+            if line.startswith("{") and (event := json.loads(line))["event"] == name:
+                return dict(event)
+        raise AssertionError(f"no event {name!r} in:\n{''.join(seen)}")
+
+    def end(self, signum: int = signal.SIGTERM, *, timeout_seconds: float = 30) -> int:
+        """Send a signal and wait; the exit code."""
+        self.process.send_signal(signum)
+        return self.process.wait(timeout_seconds)
+
+
+@contextmanager
+def launched(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server that has been started, and perhaps not yet serves."""
+    process = subprocess.Popen(
+        command("--port", "0", *arguments),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(env),
+    )
+    try:
+        yield Server(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+@contextmanager
+def serving(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server that serves."""
+    with launched(*arguments, env=env) as server:
+        server.address = server.event("SERVING")["address"]
+        yield server
+
+
+def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """A server that is expected to end by itself."""
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+        env=environment(env),
+    )
