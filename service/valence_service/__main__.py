@@ -15,10 +15,12 @@ FAILED, USAGE = 1, 2
 def main() -> NoReturn:
     """Serve until told to stop. Exits with 0, 1 (cannot serve) or 2 (a wrong setting)."""
     try:
-        settings = read_settings(sys.argv[1:], os.environ)
+        settings = read_settings(sys.argv[1:])
     except SettingsError as error:
         _leave(USAGE, f"{error} (--help lists the settings)")
 
+    # What grpc's core prints by itself is no log line, and we say the same more clearly.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from valence_service import logs
 
     logs.configure(verbose=settings.verbose)

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 # Load balancers learn of NOT_SERVING in this time and send no more; until then calls are taken.
 NOTICE_SECONDS = 0.5
+# grpc ends calls that have arrived and not yet begun with CANCELLED (grpc/grpc#41785). So it is
+# told to stop only when none has arrived for QUIET_SECONDS; those that do are told UNAVAILABLE.
+QUIET_SECONDS = 0.05
+QUIET_AT_MOST_SECONDS = 2.0
 log = structlog.get_logger()
 
 
@@ -155,6 +159,7 @@ async def _drain(
     await asyncio.sleep(min(NOTICE_SECONDS, grace_seconds / 10))
     servicer.drain()
     health.end()
+    await _quiet(servicer, min(QUIET_AT_MOST_SECONDS, grace_seconds / 5))
     left = max(0.0, ends - time.monotonic())
     stopped = asyncio.create_task(server.stop(left))
     # The batcher fails what it could not compute a little before the server cuts calls off, so
@@ -162,6 +167,15 @@ async def _drain(
     if not await batcher.close(timeout_seconds=left * 0.8):
         log.warning("abandoned", reason="a batch was still being computed at the end of the grace")
     await stopped
+
+
+async def _quiet(servicer: SentimentServicer, at_most_seconds: float) -> None:
+    """Until no call arrives any more, or the time is over."""
+    ends = time.monotonic() + at_most_seconds
+    refused = -1
+    while refused != servicer.refused_calls and time.monotonic() < ends:
+        refused = servicer.refused_calls
+        await asyncio.sleep(QUIET_SECONDS)
 
 
 @contextmanager

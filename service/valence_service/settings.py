@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,7 @@ from pydantic_settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -99,10 +100,10 @@ class Settings(BaseSettings):
     verbose: CliImplicitFlag[bool] = Field(default=False, description="log every call")
 
 
-def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+def read_settings(arguments: Sequence[str]) -> Settings:
     """The settings of this process. Raises SettingsError; exits by itself after --help."""
     fields = [name.upper() for name in Settings.model_fields]
-    for name in environment:
+    for name in os.environ:
         known = name.removeprefix(PREFIX) in fields
         if name.startswith(PREFIX) and not known and not _OTHERS.fullmatch(name):
             raise SettingsError(
@@ -116,9 +117,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         unknown = next((word for word in what.split() if word.startswith("-")), "")
         raise SettingsError(f"{what}{_meant(unknown.split('=')[0], flags)}") from error
     except ValidationError as error:
-        raise SettingsError(
-            "; ".join(_wrong(item, environment) for item in error.errors())
-        ) from error
+        raise SettingsError("; ".join(_wrong(item) for item in error.errors())) from error
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
@@ -126,13 +125,13 @@ def _meant(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _wrong(item: ErrorDetails, environment: Mapping[str, str]) -> str:
+def _wrong(item: ErrorDetails) -> str:
     """One wrong value, as the operator gave it."""
     field = str(item["loc"][0])
     variable = PREFIX + field.upper()
     flag = "--" + field.replace("_", "-")
     given = item["input"]
-    name = variable if environment.get(variable) == given else flag
+    name = variable if os.environ.get(variable) == given else flag
     reason = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
     hint = ""
     if variable == "VALENCE_PORT" and str(given).startswith("tcp://"):

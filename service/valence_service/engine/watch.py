@@ -31,9 +31,12 @@ class CanaryDied(Exception):
 async def ask_canary(batcher: Batcher) -> None:
     """Classify a harmless text the way every text goes. Raises CanaryDied."""
     try:
-        (future,) = batcher.submit([CANARY])
-        answer = await asyncio.wait_for(future, CANARY_SECONDS)
-    except (ValenceError, TimeoutError) as error:
+        async with asyncio.timeout(CANARY_SECONDS):
+            # A full queue says nothing about the model: wait for a place instead.
+            answer = await (await batcher.submit_when_room(CANARY))
+    except TimeoutError as error:
+        raise CanaryDied(f"no answer in {CANARY_SECONDS:.0f} s") from error
+    except ValenceError as error:
         raise CanaryDied(f"no answer: {error.__cause__ or error}") from error
     if not all(math.isfinite(score.score) for score in answer.sentiment.scores):
         raise CanaryDied("its scores are not numbers")

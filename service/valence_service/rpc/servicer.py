@@ -43,6 +43,8 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         self._streams: set[Stream] = set()
         self.refusal: Unavailable | None = None
         """Why no call is taken now, if so."""
+        self.refused_calls = 0
+        """How many calls were refused for that."""
 
     def open(self, batcher: Batcher, info: ModelInfo) -> None:
         """Take calls from now on."""
@@ -115,6 +117,7 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
 
     def _ready(self) -> _Model:
         if self.refusal is not None:
+            self.refused_calls += 1
             raise self.refusal
         if self._model is None:
             raise Starting("the model is still being loaded: try again shortly")

@@ -1,0 +1,77 @@
+"""How the service starts, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.support.server import Server, launched, run
+
+
+def failed(*arguments: str, code: int, says: str, **env: str) -> None:
+    ended = run(*arguments, env=env)
+    assert ended.returncode == code, ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith("valence-serve: ")
+    assert says in lines[0]
+    assert "Traceback" not in ended.stderr
+
+
+def test_help_says_units_and_defaults() -> None:
+    ended = run("--help")
+    assert ended.returncode == 0
+    for word in ("--max-queue-texts", "seconds", "(default: 50051)", "VALENCE_"):
+        assert word in ended.stdout
+
+
+def test_an_unknown_setting_is_a_usage_error() -> None:
+    failed("--bacth-size", "3", code=2, says="--bacth-size")
+    failed(code=2, says="VALENCE_PROT", VALENCE_PROT="1")
+
+
+def test_a_wrong_value_is_a_usage_error() -> None:
+    failed("--port", "http", code=2, says="--port 'http'")
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        failed("--port", port, code=1, says=f"cannot listen on 127.0.0.1:{port}: address already")
+
+
+def test_a_host_that_is_not_here() -> None:
+    failed(
+        "--host", "no.such.host.invalid", "--port", "0", code=1, says="choose another with --host"
+    )
+
+
+def test_a_missing_model(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    failed("--port", "0", "--model", missing, code=1, says=f"{missing} does not exist")
+
+
+def test_a_second_server_does_not_share_the_port(tiny: Server) -> None:
+    failed("--port", tiny.address.rsplit(":", 1)[1], code=1, says="address already in use")
+
+
+def test_the_port_is_open_and_not_serving_before_the_model_is_there(two_labels: str) -> None:
+    with launched("--model", two_labels) as server:
+        server.address = server.event("starting")["address"]
+        with grpc.insecure_channel(server.address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            watch = stub.Watch(health_pb2.HealthCheckRequest())
+            assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        assert server.event("SERVING")["address"] == server.address
+        assert server.end() == 0
+
+
+def test_sigterm_while_loading_ends_at_once(two_labels: str) -> None:
+    with launched("--model", two_labels) as server:
+        server.event("starting")
+        assert server.end(signal.SIGTERM) == 0

@@ -1,0 +1,116 @@
+"""Flags, environment, defaults; and one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from valence_service.settings import SettingsError, parse_label_valence, read_settings
+
+
+def read(*arguments: str, **environment: str) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return read_settings(arguments)
+
+
+def refused(*arguments: str, **environment: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        read(*arguments, **environment)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_defaults() -> None:
+    settings = read_settings([])
+    assert (settings.host, settings.port, settings.model) == ("127.0.0.1", 50051, None)
+    assert (settings.max_batch_texts, settings.max_batch_tokens) == (64, 4096)
+    assert (settings.max_queue_texts, settings.max_text_bytes) == (1024, 65536)
+    assert (settings.grace_seconds, settings.workers, settings.device) == (10.0, 0, "auto")
+
+
+def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "HOST": "::1",
+        "PORT": "0",
+        "MODEL": "some/model",
+        "REVISION": "abc",
+        "DEVICE": "cpu",
+        "LABEL_VALENCE": "LABEL_0=-1",
+        "WORKERS": "3",
+        "MAX_BATCH_TEXTS": "5",
+        "MAX_BATCH_TOKENS": "99",
+        "MAX_QUEUE_TEXTS": "7",
+        "MAX_TEXT_BYTES": "8",
+        "GRACE_SECONDS": "1.5",
+        "VERBOSE": "true",
+    }
+    flags = []
+    for name, value in values.items():
+        flag = "--" + name.lower().replace("_", "-")
+        flags += [flag] if name == "VERBOSE" else [flag, value]
+    by_flag = read_settings(flags)
+    for name, value in values.items():
+        monkeypatch.setenv("VALENCE_" + name, value)
+    by_variable = read_settings([])
+    assert by_flag == by_variable
+    assert set(values) == {name.upper() for name in type(by_flag).model_fields}
+
+
+def test_flags_go_before_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VALENCE_PORT", "1")
+    assert read_settings(["--port", "2"]).port == 2
+    assert read_settings(["-v"]).verbose
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--prt", "1"], "did you mean --port?"),
+        (["--port", "x"], "--port 'x'"),
+        (["--port", "70000"], "less than or equal to 65535"),
+        (["--workers", "-1"], "--workers '-1'"),
+        (["--max-batch-texts", "0"], "greater than or equal to 1"),
+        (["--grace-seconds", "soon"], "--grace-seconds 'soon'"),
+        (["--label-valence", "LABEL_0"], "'LABEL_0' is not LABEL=NUMBER"),
+        (["--model", ""], "--model ''"),
+        (["stray"], "stray"),
+    ],
+)
+def test_a_wrong_flag_is_named(arguments: list[str], says: str) -> None:
+    assert says in refused(*arguments)
+
+
+def test_a_wrong_variable_is_named() -> None:
+    assert "VALENCE_WORKERS 'many'" in refused(VALENCE_WORKERS="many")
+    unknown = refused(VALENCE_MAX_QUEUE_TEXT="5")
+    assert "unknown setting VALENCE_MAX_QUEUE_TEXT" in unknown
+    assert "did you mean VALENCE_MAX_QUEUE_TEXTS?" in unknown
+
+
+def test_what_others_set_is_not_ours() -> None:
+    read(
+        VALENCE_ADDRESS="elsewhere:1",
+        VALENCE_SERVICE_HOST="10.0.0.1",
+        VALENCE_SERVICE_PORT_GRPC="50051",
+        VALENCE_CANARY_PORT="tcp://10.0.0.1:50051",
+        VALENCE_PORT_50051_TCP_ADDR="10.0.0.1",
+    )
+
+
+def test_the_port_of_a_kubernetes_service_is_explained() -> None:
+    assert "enableServiceLinks" in refused(VALENCE_PORT="tcp://10.0.0.1:50051")
+
+
+def test_label_valences() -> None:
+    assert parse_label_valence("") == {}
+    assert parse_label_valence("LABEL_0=-1, so so=0.5,a=b=1") == {
+        "LABEL_0": -1.0,
+        "so so": 0.5,
+        "a=b": 1.0,
+    }
+
+
+@pytest.mark.parametrize("text", ["LABEL_0", "=1", "a=2", "a=nan", "a=much", "a=1,b"])
+def test_wrong_label_valences(text: str) -> None:
+    with pytest.raises(ValueError, match="is not LABEL=NUMBER with a number from -1 to 1"):
+        parse_label_valence(text)
