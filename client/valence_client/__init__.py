@@ -1,0 +1,51 @@
+"""Client of the Valence sentiment service."""
+
+from valence_client.aio import AsyncClient
+from valence_client.errors import (
+    DeadlineExceeded,
+    InvalidText,
+    ModelFailed,
+    Overloaded,
+    PermissionDenied,
+    ServerFailed,
+    Unauthenticated,
+    Unavailable,
+    ValenceError,
+)
+from valence_client.results import (
+    Label,
+    LabelScore,
+    Limits,
+    ModelInfo,
+    ModelRef,
+    Outcome,
+    Polarity,
+    Sentiment,
+    StreamItem,
+    Timings,
+)
+from valence_client.sync import Client
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "DeadlineExceeded",
+    "InvalidText",
+    "Label",
+    "LabelScore",
+    "Limits",
+    "ModelFailed",
+    "ModelInfo",
+    "ModelRef",
+    "Outcome",
+    "Overloaded",
+    "PermissionDenied",
+    "Polarity",
+    "Sentiment",
+    "ServerFailed",
+    "StreamItem",
+    "Timings",
+    "Unauthenticated",
+    "Unavailable",
+    "ValenceError",
+]

@@ -1,0 +1,122 @@
+"""From replies to plain data. Waits for nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from valence.v1 import sentiment_pb2 as pb
+
+from valence_client._status import error_of_status
+from valence_client.errors import ServerFailed
+from valence_client.results import (
+    Label,
+    LabelScore,
+    Limits,
+    ModelInfo,
+    ModelRef,
+    Polarity,
+    Sentiment,
+    Timings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from valence_client.errors import InvalidText
+    from valence_client.results import Outcome
+
+_POLARITIES = {
+    pb.POLARITY_NEGATIVE: Polarity.NEGATIVE,
+    pb.POLARITY_NEUTRAL: Polarity.NEUTRAL,
+    pb.POLARITY_POSITIVE: Polarity.POSITIVE,
+}
+
+
+def batch_outcomes(
+    response: pb.BatchClassifyResponse, texts: int, unsent: Mapping[int, InvalidText]
+) -> list[Outcome]:
+    """One for each of so many texts, in order. Raises ServerFailed where there are not as many."""
+    if len(response.results) != texts:
+        raise ServerFailed(f"the server answered {len(response.results)} of {texts} texts")
+    timings = _timings(response.timings)
+    return [
+        unsent.get(index) or outcome(result, timings)
+        for index, result in enumerate(response.results)
+    ]
+
+
+def outcome(
+    result: pb.BatchClassifyResult | pb.StreamClassifyResponse, timings: Timings | None
+) -> Outcome:
+    """The sentiment of one text of many, or its error."""
+    match result.WhichOneof("result"):
+        case "sentiment":
+            return sentiment(result.sentiment, timings)
+        case "error":
+            return error_of_status(result.error)
+        case _:
+            return ServerFailed("the server's answer is empty")
+
+
+def classified(response: pb.ClassifyResponse) -> Sentiment:
+    """The answer of Classify."""
+    return sentiment(response.sentiment, _timings(response.timings))
+
+
+def streamed(response: pb.StreamClassifyResponse) -> Outcome:
+    """The answer to one text of a stream."""
+    return outcome(response, _timings(response.timings) if response.HasField("timings") else None)
+
+
+def sentiment(message: pb.Sentiment, timings: Timings | None) -> Sentiment:
+    """The message as plain data."""
+    return Sentiment(
+        label=message.label,
+        score=message.score,
+        scores=tuple(LabelScore(item.label, item.score) for item in message.scores),
+        polarity=_polarity(message.polarity),
+        valence=message.valence if message.HasField("valence") else None,
+        tokens_total=message.tokens_total,
+        tokens_used=message.tokens_used,
+        truncated=message.truncated,
+        model=ModelRef(message.model.name, message.model.revision),
+        timings=timings,
+    )
+
+
+def model_info(response: pb.GetModelResponse) -> ModelInfo:
+    """The answer of GetModel."""
+    model = response.model
+    return ModelInfo(
+        name=model.name,
+        revision=model.revision,
+        labels=tuple(
+            Label(
+                name=label.name,
+                polarity=_polarity(label.polarity),
+                valence=label.valence if label.HasField("valence") else None,
+            )
+            for label in model.labels
+        ),
+        limits=Limits(
+            max_text_bytes=model.limits.max_text_bytes,
+            max_tokens=model.limits.max_tokens,
+            max_batch_texts=model.limits.max_batch_texts,
+            max_id_bytes=model.limits.max_id_bytes,
+        ),
+        engine=model.engine,
+        precision=model.precision,
+        device=model.device,
+    )
+
+
+def _timings(message: pb.Timings) -> Timings:
+    return Timings(
+        queue_seconds=message.queue_duration.ToNanoseconds() / 1e9,
+        inference_seconds=message.inference_duration.ToNanoseconds() / 1e9,
+    )
+
+
+def _polarity(value: pb.Polarity.ValueType) -> Polarity:
+    # A later server may know more of them than this client.
+    return _POLARITIES.get(value, Polarity.UNSPECIFIED)

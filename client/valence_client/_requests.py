@@ -1,0 +1,73 @@
+"""From plain texts to requests. Waits for nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from valence.v1 import sentiment_pb2 as pb
+
+from valence_client.errors import InvalidText
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Overlength: TypeAlias = Literal["truncate", "reject"]
+"""What to do with a text that has more tokens than the model reads."""
+
+_OVERLENGTHS = {"truncate": pb.OVERLENGTH_TRUNCATE, "reject": pb.OVERLENGTH_REJECT}
+
+
+def overlength_value(overlength: Overlength) -> pb.Overlength.ValueType:
+    """The proto's value. Raises ValueError."""
+    if overlength not in _OVERLENGTHS:
+        raise ValueError(f"overlength is {overlength!r}: choose 'truncate' or 'reject'")
+    return _OVERLENGTHS[overlength]
+
+
+def refuse_lone_text(texts: object) -> None:
+    """Raises TypeError for a str where texts are wanted: its characters would be classified."""
+    if isinstance(texts, str | bytes):
+        raise TypeError("texts is one text: put it in a list")
+
+
+def check_text(text: object, field: str) -> None:
+    """Raises InvalidText where text cannot be sent at all, TypeError where it is none."""
+    if not isinstance(text, str):
+        raise TypeError(f"{field} is {type(text).__name__}, not str")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        description = f"is not valid Unicode: a lone surrogate at {error.start}"
+        raise InvalidText(
+            f"{field}: {description}", reason="INVALID_FIELD", field=field, description=description
+        ) from None
+
+
+def classify_request(text: str, overlength: Overlength) -> pb.ClassifyRequest:
+    """Raises InvalidText, TypeError, ValueError."""
+    check_text(text, "text")
+    return pb.ClassifyRequest(text=text, overlength=overlength_value(overlength))
+
+
+def batch_request(
+    texts: Sequence[str], overlength: Overlength
+) -> tuple[pb.BatchClassifyRequest, dict[int, InvalidText]]:
+    """The request, and by index the errors of the texts that cannot be sent.
+
+    An empty text keeps the place of such a text: the server refuses it at no cost.
+    Raises TypeError, ValueError.
+    """
+    unsent: dict[int, InvalidText] = {}
+    for index, text in enumerate(texts):
+        try:
+            check_text(text, f"texts[{index}]")
+        except InvalidText as error:
+            unsent[index] = error
+    sent = ["" if index in unsent else text for index, text in enumerate(texts)]
+    return pb.BatchClassifyRequest(texts=sent, overlength=overlength_value(overlength)), unsent
+
+
+def check_window(window_texts: int) -> None:
+    """Raises ValueError where no text could ever be sent."""
+    if window_texts < 1:
+        raise ValueError(f"window_texts is {window_texts}: give 1 or more")

@@ -1,0 +1,120 @@
+"""From a status on the wire to the error it means, after AIP-193."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from valence_client import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DETAILS_KEY = "grpc-status-details-bin"
+# grpc's own words for a server whose health check says NOT_SERVING.
+_UNHEALTHY = "backend unhealthy"
+UNREACHABLE, NOT_SERVING = "UNREACHABLE", "NOT_SERVING"
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_PLAIN: dict[grpc.StatusCode, type[errors.ValenceError]] = {
+    kind.code: kind
+    for kind in (
+        errors.Unavailable,
+        errors.DeadlineExceeded,
+        errors.Unauthenticated,
+        errors.PermissionDenied,
+    )
+}
+
+
+@dataclass(slots=True)
+class _Details:
+    """What a status says beyond its code and message."""
+
+    reason: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    violation: Any = None
+    retry_after_seconds: float | None = None
+
+
+def error_of_status(status: status_pb2.Status) -> errors.ValenceError:
+    """The error that one text of many ended with."""
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _error(code, status.message, _read(status.details))
+
+
+def error_of_call(error: grpc.RpcError, address: str) -> errors.ValenceError:
+    """The error that a whole call ended with. ``address`` is for the message."""
+    code, message = error.code(), error.details() or ""
+    # Pairs, whatever the published types say.
+    trailers = cast("Iterable[tuple[str, Any]]", error.trailing_metadata() or ())
+    packed = next((value for key, value in trailers if key == DETAILS_KEY), b"")
+    try:
+        status = status_pb2.Status.FromString(packed)
+    except DecodeError:
+        status = status_pb2.Status()
+    details = _read(status.details)
+    if not details.reason:
+        message, details.reason = _explained(code, message, address)
+    return _error(code, message, details)
+
+
+def _read(packed: Iterable[Any]) -> _Details:
+    """Unknown details are skipped, and so are broken ones: the code still stands."""
+    details = _Details()
+    info = error_details_pb2.ErrorInfo()
+    request = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    for detail in packed:
+        try:
+            if detail.Unpack(info):
+                details.reason, details.metadata = info.reason, dict(info.metadata)
+            elif detail.Unpack(request) and request.field_violations:
+                details.violation = request.field_violations[0]
+            elif detail.Unpack(retry):
+                details.retry_after_seconds = retry.retry_delay.ToNanoseconds() / 1e9
+        except DecodeError:
+            continue
+    return details
+
+
+def _error(code: grpc.StatusCode, message: str, details: _Details) -> errors.ValenceError:
+    reason = details.reason
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        field, description = "", message
+        if details.violation is not None:
+            field, description = details.violation.field, details.violation.description
+        return errors.InvalidText(message, reason=reason, field=field, description=description)
+    # Without either it is not the queue: grpc says RESOURCE_EXHAUSTED of a message that is too
+    # large, too, and to send that again would not help.
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and (
+        reason == "OVERLOADED" or details.retry_after_seconds is not None
+    ):
+        return errors.Overloaded(
+            message, reason=reason, retry_after_seconds=details.retry_after_seconds
+        )
+    if code is grpc.StatusCode.INTERNAL:
+        kind = errors.ModelFailed if reason == "MODEL_FAILED" else errors.ServerFailed
+        return kind(message, reason=reason, incident=details.metadata.get("id", ""))
+    error = _PLAIN.get(code, errors.ValenceError)(message, reason=reason)
+    error.code = code
+    return error
+
+
+def _explained(code: grpc.StatusCode, said: str, address: str) -> tuple[str, str]:
+    """Message and reason of an error that the service did not word: grpc did, or a proxy."""
+    if code is grpc.StatusCode.UNAVAILABLE and _UNHEALTHY in said:
+        message = f"the server at {address} takes no calls now: it starts, ends or is unhealthy"
+        return message, NOT_SERVING
+    if code is grpc.StatusCode.UNAVAILABLE:
+        message = f"no server answers at {address}: start one, or check the address ({said})"
+        return message, UNREACHABLE
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"no answer from {address} in time: allow more with timeout_seconds", ""
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return f"{address} does not serve valence.v1: check the address ({said})", ""
+    return f"{code.name} from {address}: {said}", ""

@@ -1,0 +1,36 @@
+"""How long a client still waits for a server, and what it says when that was not enough."""
+
+from __future__ import annotations
+
+import time
+
+from valence_client.errors import DeadlineExceeded, Unavailable
+
+# grpc pauses between its own attempts already; this only keeps refusals from coming in a burst.
+PAUSE_SECONDS = 0.1
+
+
+class Wait:
+    """A wait that has begun."""
+
+    def __init__(self, address: str, timeout_seconds: float) -> None:
+        self._address = address
+        self._timeout_seconds = timeout_seconds
+        self._ends = time.monotonic() + timeout_seconds
+        self._unavailable: Unavailable | None = None
+
+    def left_seconds(self) -> float:
+        """0 once it is over."""
+        return max(0.0, self._ends - time.monotonic())
+
+    def failed(self, error: Unavailable | DeadlineExceeded) -> None:
+        """An attempt failed. Raises Unavailable where there is no time for another."""
+        if isinstance(error, Unavailable):
+            self._unavailable = error
+        if self.left_seconds() <= PAUSE_SECONDS:
+            # The last attempt ran out of time; the one before it knows why.
+            raise Unavailable(
+                f"no server was ready at {self._address} within {self._timeout_seconds:g} s: "
+                f"{self._unavailable or error}",
+                reason=(self._unavailable or error).reason,
+            ) from error

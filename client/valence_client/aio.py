@@ -1,0 +1,247 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
+
+import grpc.aio
+from valence.v1 import sentiment_pb2 as pb
+from valence.v1 import sentiment_pb2_grpc
+
+from valence_client import _replies, _requests
+from valence_client._connection import DEFAULT_ADDRESS, DEFAULT_WINDOW_TEXTS, Connection
+from valence_client._ending import Ending
+from valence_client._exchange import Exchange
+from valence_client._status import error_of_call
+from valence_client._wait import PAUSE_SECONDS, Wait
+from valence_client.errors import DeadlineExceeded, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from typing import Self
+
+    from valence.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
+
+    from valence_client._connection import ChannelOptions
+    from valence_client._requests import Overlength
+    from valence_client.results import ModelInfo, Outcome, Sentiment, StreamItem
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class AsyncClient:
+    """Asks a Valence server. Make one and keep it: it reconnects, and tasks may share it.
+
+    Every call raises a ValenceError where there is no answer. Close it, or use it in an
+    ``async with``. It may be made anywhere, and belongs to the event loop of its first call.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout_seconds: float | None = 10.0,
+        retries: int = 3,
+        tls: bool = False,
+        root_certificates: bytes | None = None,
+        token: str | None = None,
+        channel_options: ChannelOptions = (),
+    ) -> None:
+        """Connects at the first call. Raises ValueError.
+
+        address: ``host:port``, or another target that gRPC knows: ``dns:///name:port``, ``unix:``.
+        timeout_seconds: of a call, its retries included; not of streams. None waits for ever.
+        retries: 0 to 4, while no server is available or it is overloaded.
+        tls: with the root certificates that gRPC brings, or with root_certificates (PEM).
+        token: sent as ``authorization: Bearer``. Without tls, anyone on the way can read it.
+        channel_options: gRPC's channel arguments, over the client's own.
+        """
+        self._connection = Connection(
+            address,
+            timeout_seconds=timeout_seconds,
+            retries=retries,
+            tls=tls,
+            root_certificates=root_certificates,
+            token=token,
+            channel_options=channel_options,
+        )
+        self._channel: grpc.aio.Channel | None = None
+        self._stub: SentimentServiceAsyncStub | None = None
+        self._closed = False
+
+    async def classify(self, text: str, *, overlength: Overlength = "truncate") -> Sentiment:
+        """One text, one sentiment.
+
+        overlength: whether to ``truncate`` or ``reject`` a text that has more tokens than the
+        model reads.
+        """
+        request = _requests.classify_request(text, overlength)
+        return _replies.classified(await self._call(self._connected().Classify, request))
+
+    async def classify_batch(
+        self, texts: Iterable[str], *, overlength: Overlength = "truncate"
+    ) -> list[Outcome]:
+        """Several texts in one call, answered in order; at most ``Limits.max_batch_texts``.
+
+        A text that has no answer has its ValenceError in its place. Raises where the call fails.
+        """
+        _requests.refuse_lone_text(texts)
+        asked = list(texts)
+        request, unsent = _requests.batch_request(asked, overlength)
+        if not asked:
+            return []
+        response = await self._call(self._connected().BatchClassify, request)
+        return _replies.batch_outcomes(response, len(asked), unsent)
+
+    @overload
+    def classify_stream(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        *,
+        in_order: Literal[True] = True,
+        overlength: Overlength = "truncate",
+        window_texts: int = DEFAULT_WINDOW_TEXTS,
+    ) -> AsyncGenerator[Outcome, None]: ...
+
+    @overload
+    def classify_stream(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        *,
+        in_order: Literal[False],
+        overlength: Overlength = "truncate",
+        window_texts: int = DEFAULT_WINDOW_TEXTS,
+    ) -> AsyncGenerator[StreamItem, None]: ...
+
+    def classify_stream(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        *,
+        in_order: bool = True,
+        overlength: Overlength = "truncate",
+        window_texts: int = DEFAULT_WINDOW_TEXTS,
+    ) -> AsyncGenerator[Outcome | StreamItem, None]:
+        """Any number of texts over one call, without a deadline.
+
+        Yields a Sentiment or ValenceError for each text in order; with ``in_order=False`` a
+        StreamItem, which also has the text's index, as soon as each is ready. Raises where the
+        call fails, and what the texts raise, once the texts before are answered.
+
+        texts: read as answers are taken, at most window_texts + 1 ahead of them, and in another
+        task; one that is not async is read on the event loop, which it must not block.
+
+        To leave early, ``aclose()`` the generator: else the call lives as long as it does.
+        """
+        _requests.refuse_lone_text(texts)
+        _requests.check_window(window_texts)
+        exchange = Exchange(overlength=overlength, in_order=in_order)
+        return self._answers(texts, exchange, window_texts)
+
+    async def model(self) -> ModelInfo:
+        """Which model answers, what its labels mean, and what a request may hold."""
+        return _replies.model_info(
+            await self._call(self._connected().GetModel, pb.GetModelRequest())
+        )
+
+    async def wait_ready(self, timeout_seconds: float = 60.0) -> None:
+        """Return once a server takes calls. Raises Unavailable where none does in time."""
+        wait = Wait(self._connection.address, timeout_seconds)
+        while True:
+            try:
+                await self._call(
+                    self._connected().GetModel,
+                    pb.GetModelRequest(),
+                    timeout_seconds=wait.left_seconds(),
+                )
+                return
+            except (Unavailable, DeadlineExceeded) as error:
+                wait.failed(error)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def close(self) -> None:
+        """End open calls and the connection."""
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _connected(self) -> SentimentServiceAsyncStub:
+        if self._closed:
+            raise ValueError("the client is closed")
+        if self._stub is None:
+            # Not before: a channel belongs to the event loop that runs while it is made.
+            address, credentials = self._connection.address, self._connection.credentials
+            options = self._connection.options
+            if credentials is None:
+                self._channel = grpc.aio.insecure_channel(address, options)
+            else:
+                self._channel = grpc.aio.secure_channel(address, credentials, options)
+            self._stub = cast(
+                "SentimentServiceAsyncStub", sentiment_pb2_grpc.SentimentServiceStub(self._channel)
+            )
+        return self._stub
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        timeout_seconds: float | None = None,
+    ) -> Response:
+        connection = self._connection
+        if timeout_seconds is None:
+            timeout_seconds = connection.timeout_seconds
+        try:
+            return await method(request, timeout=timeout_seconds, metadata=connection.metadata)
+        except grpc.RpcError as error:
+            raise error_of_call(error, connection.address) from error
+
+    async def _answers(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        exchange: Exchange,
+        window_texts: int,
+    ) -> AsyncGenerator[Outcome | StreamItem, None]:
+        window = asyncio.Semaphore(window_texts)
+
+        async def requests() -> AsyncIterator[pb.StreamClassifyRequest]:
+            try:
+                async for text in _each(texts):
+                    await window.acquire()
+                    yield exchange.request(text)
+                exchange.ended = True
+            except (GeneratorExit, asyncio.CancelledError):
+                raise
+            except BaseException as error:  # this task is grpc's: only the caller's may raise it
+                exchange.failure = error
+
+        call = self._connected().StreamClassify(requests(), metadata=self._connection.metadata)
+        ending = Ending(call)
+        try:
+            async for response in call:
+                window.release()
+                yield exchange.answer(response)
+        except grpc.aio.AioRpcError as error:
+            status = ending.status(error)
+            if status.code() is not grpc.StatusCode.OK:
+                raise error_of_call(status, self._connection.address) from error
+        finally:
+            call.cancel()
+        exchange.finish()
+
+
+async def _each(texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[str]:
+    if isinstance(texts, AsyncIterable):
+        async for text in texts:
+            yield text
+    else:
+        for text in texts:
+            yield text

@@ -1,0 +1,75 @@
+"""A server and a client of each kind for it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from valence.v1 import sentiment_pb2_grpc
+
+from tests.client import twins
+from tests.client.contract import Contract
+
+SERVICE = "valence.v1.SentimentService"
+
+
+@dataclass
+class Serving:
+    """A running server."""
+
+    address: str
+    contract: Contract
+    health: Any
+
+    async def tell(self, *, serving: bool) -> None:
+        """Tell those who watch its health."""
+        statuses = health_pb2.HealthCheckResponse
+        await self.health.set(SERVICE, statuses.SERVING if serving else statuses.NOT_SERVING)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Serving]:
+    contract = Contract()
+    health_servicer = health.aio.HealthServicer()
+    running = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(contract, running)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, running)
+    port = running.add_insecure_port("127.0.0.1:0")
+    serving = Serving(f"127.0.0.1:{port}", contract, health_servicer)
+    await serving.tell(serving=True)
+    await running.start()
+    yield serving
+    contract.released.set()
+    await running.stop(0)
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """An address that is taken, where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture(params=["sync", "aio"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+Open = Callable[..., AbstractAsyncContextManager[twins.Asked]]
+
+
+@pytest.fixture
+def client(kind: str, server: Serving) -> Open:
+    """Opens a client of each kind for the server."""
+
+    def opened(**options: Any) -> AbstractAsyncContextManager[twins.Asked]:
+        return twins.opened(kind, server.address, **options)
+
+    return opened

@@ -1,0 +1,36 @@
+"""What every test of the engine has around it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _no_stray_errors() -> AsyncIterator[None]:
+    """An exception that nobody retrieves or catches is a failure, not a line in a log."""
+    stray: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: stray.append(context))
+    yield
+    gc.collect(1)
+    assert not stray
+
+
+@pytest_asyncio.fixture
+async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Makes the loop's clock jump by some seconds: fewer than a test may take in all."""
+    loop = asyncio.get_running_loop()
+    real_time = loop.time
+    jumped = 0.0
+
+    def jump(seconds: float) -> None:
+        nonlocal jumped
+        jumped += seconds
+
+    monkeypatch.setattr(loop, "time", lambda: real_time() + jumped)
+    return jump
