@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import grpc
@@ -97,7 +98,10 @@ async def compare(valence: str, tutorial: str, *, callers: int, rounds: int, cou
         grpc.aio.insecure_channel(valence) as channel,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=callers)) as session,
     ):
-        stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
+        stub = cast(
+            "sentiment_pb2_grpc.SentimentServiceAsyncStub",
+            sentiment_pb2_grpc.SentimentServiceStub(channel),
+        )
 
         async def by_grpc(text: str) -> str:
             response = await stub.Classify(pb.ClassifyRequest(text=text))
@@ -140,7 +144,15 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=768, help="texts in a run")
     arguments = parser.parse_args()
     port = str(free_port())
-    uvicorn = (sys.executable, "-m", "uvicorn", "tutorial_app:app", "--port", port, "--no-access-log")
+    uvicorn = (
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "tutorial_app:app",
+        "--port",
+        port,
+        "--no-access-log",
+    )
     serve = (sys.executable, "-m", "valence_service", "--port", "0")
     with (
         process(*uvicorn, MODEL=valence_model.path()) as tutorial,

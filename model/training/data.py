@@ -44,24 +44,49 @@ class Source:
     neutral: bool = False
 
 
-RECIPE = (
-    Source("sst2_detok.train_phrases"),
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs over one mixture, the learning rate falling in a line."""
+
+    name: str
+    epochs: int
+    learning_rate: float
+    final_learning_rate: float
+    sources: tuple[Source, ...]
+
+
+# An edit that flips a review can stand anywhere in it, so these keep more of their text.
+_COUNTERFACTUAL = (
+    Source("cad_imdb.train_original", max_tokens=192),
+    Source("cad_imdb.train_revised", max_tokens=192),
+)
+_SENTENCES = (
     Source("sst3.train_sentences", neutral=True),
     Source("mr.all"),
     Source("vader_rated.movie", neutral=True),
-    # An edit that flips a review can stand anywhere in it, so these keep more of their text.
-    Source("cad_imdb.train_original", max_tokens=192),
-    Source("cad_imdb.train_revised", max_tokens=192),
-    Source("imdb.train", rows=3_000),
-    Source("amazon_multidomain.books_train80"),
-    Source("amazon_multidomain.dvd_train80"),
-    Source("amazon_multidomain.electronics_train80"),
-    Source("amazon_multidomain.kitchen_train80"),
-    Source("yelp10k.train80", rows=2_000),
-    Source("womens_clothing.train80", rows=2_000),
-    # Single sentences labelled by the stars of the review around them: often wrong.
-    Source("yelp_style_weak.test", rows=16_000, certainty=0.85),
-    Source("goemotions.train", rows=14_000, certainty=0.9, neutral=True),
+)
+
+STAGES = (
+    Stage(
+        "broad",
+        epochs=2,
+        learning_rate=8e-5,
+        final_learning_rate=3e-5,
+        sources=(
+            Source("sst2_detok.train_phrases"),
+            *_SENTENCES,
+            *_COUNTERFACTUAL,
+            Source("imdb.train", rows=3_000),
+            Source("amazon_multidomain.books_train80"),
+            Source("amazon_multidomain.dvd_train80"),
+            Source("amazon_multidomain.electronics_train80"),
+            Source("amazon_multidomain.kitchen_train80"),
+            Source("yelp10k.train80", rows=2_000),
+            Source("womens_clothing.train80", rows=2_000),
+            Source("yelp_style_weak.test", rows=16_000, certainty=0.85),
+            Source("goemotions.train", rows=14_000, certainty=0.9, neutral=True),
+        ),
+    ),
 )
 
 DEV_FILES = (
@@ -99,7 +124,7 @@ def letters(text: str) -> str:
 class Mixture:
     """Draws the examples of one epoch; no text of a development file is among them."""
 
-    def __init__(self, data: Path, seed: int) -> None:
+    def __init__(self, data: Path, stage: Stage, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         held_out = {
             letters(text)
@@ -115,7 +140,7 @@ class Mixture:
                     if (source.neutral or row[0] != "neutral") and letters(row[1]) not in held_out
                 ],
             )
-            for source in RECIPE
+            for source in stage.sources
         ]
 
     def epoch(self) -> list[Example]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data import Example, Mixture, dev_rows
+from data import STAGES, Example, Mixture, Stage, dev_rows
 from evaluate import logits_of, report
 from tokenizers import Tokenizer
 from tqdm import tqdm
@@ -37,8 +37,6 @@ TEMPERATURE_FILES = ("sst2_detok.dev", "cad_imdb.dev_original", "cad_imdb.dev_re
 class Recipe:
     """What was chosen on the development sets."""
 
-    epochs: int = 3
-    learning_rate: float = 8e-5
     warmup_fraction: float = 0.06
     weight_decay: float = 0.01
     batch_tokens: int = 3_072
@@ -87,6 +85,7 @@ def load_base(folder: Path, recipe: Recipe) -> PreTrainedModel:
         label2id={label: index for index, label in LABELS.items()},
         attention_probs_dropout_prob=0.0,
         attn_implementation="eager",
+        dtype=torch.float32,
     )
     rng = np.random.Generator(np.random.SFC64(recipe.seed))
     for module in list(model.modules()):
@@ -173,63 +172,94 @@ def save(model: PreTrainedModel, base: Path, out: Path, temperature: float) -> N
     config.pop("_name_or_path", None)
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     AutoTokenizer.from_pretrained(base).save_pretrained(out)
+    # The base's tokenizer cuts at 128 tokens and pads unless told otherwise. Ours leaves both to
+    # who uses it.
+    plain = Tokenizer.from_file(str(out / "tokenizer.json"))
+    plain.no_truncation()
+    plain.no_padding()
+    plain.save(str(out / "tokenizer.json"))
+    settings = json.loads((out / "tokenizer_config.json").read_text())
+    for name in ("is_local", "local_files_only", "max_length", "pad_to_multiple_of", "stride"):
+        settings.pop(name, None)
+    (out / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    (out / "model.safetensors").chmod(0o644)  # it is written for its owner alone
+
+
+def plan(
+    stage: Stage, number: int, data: Path, tokenizer: Tokenizer, recipe: Recipe
+) -> list[Batch]:
+    """Every batch of a stage, in order."""
+    mixture = Mixture(data, stage, recipe.seed + number)
+    rng = np.random.default_rng(recipe.seed + number)
+    return [
+        batch
+        for _ in range(stage.epochs)
+        for batch in batches(mixture.epoch(), tokenizer, recipe, rng)
+    ]
+
+
+def learning_rate(stage: Stage, step: int, steps: int, warmup: int) -> float:
+    """Up from nothing in warmup steps, then down in a line to the stage's last."""
+    if step < warmup:
+        return stage.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return stage.learning_rate + done * (stage.final_learning_rate - stage.learning_rate)
+
+
+def train(model: PreTrainedModel, stage: Stage, work: list[Batch], recipe: Recipe) -> None:
+    """One stage, with a progress bar."""
+    model.train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), stage.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    warmup = round(len(work) * recipe.warmup_fraction)
+    with tqdm(work, unit="batch", smoothing=0.02, desc=stage.name) as bar:
+        for step, batch in enumerate(bar):
+            optimizer.param_groups[0]["lr"] = learning_rate(stage, step, len(work), warmup)
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = model(input_ids=batch.ids, attention_mask=batch.mask).logits
+            log_odds = (logits[:, 1] - logits[:, 0]).float()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(log_odds, batch.positive)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch types it not
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    model.eval()
+
+
+def temperature_of(model: PreTrainedModel, tokenizer: Tokenizer, data: Path) -> float:
+    """The temperature that calibrates the model on TEMPERATURE_FILES."""
+    rows = [dev_rows(data, name) for name in TEMPERATURE_FILES]
+    logits = np.concatenate([logits_of(model, tokenizer, texts) for texts, _ in rows])
+    return fit_temperature(logits, np.concatenate([labels for _, labels in rows]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
     parser.add_argument("--out", type=Path, required=True, help="folder for the trained model")
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument("--start", type=Path, help="go on from this model instead of the base")
+    parser.add_argument("--stage", type=int, default=1, help="the stage to begin with")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
-    recipe = Recipe(epochs=arguments.epochs)
+    recipe = Recipe()
 
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(arguments.threads)
     base = base_folder()
-    model = load_base(base, recipe)
+    model = load_base(arguments.start or base, recipe)
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    mixture = Mixture(arguments.data, recipe.seed)
-    rng = np.random.default_rng(recipe.seed)
-    plan = [batches(mixture.epoch(), tokenizer, recipe, rng) for _ in range(recipe.epochs)]
-    steps = sum(len(epoch) for epoch in plan)
-    warmup = round(steps * recipe.warmup_fraction)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warmup, (steps - step) / (steps - warmup))
-    )
-    temperature_rows = [dev_rows(arguments.data, name) for name in TEMPERATURE_FILES]
-
-    with tqdm(total=steps, unit="batch", smoothing=0.02) as bar:
-        for number, epoch in enumerate(plan, 1):
-            model.train()
-            for batch in epoch:
-                with torch.autocast("cpu", torch.bfloat16):
-                    logits = model(input_ids=batch.ids, attention_mask=batch.mask).logits
-                log_odds = (logits[:, 1] - logits[:, 0]).float()
-                loss = torch.nn.functional.binary_cross_entropy_with_logits(
-                    log_odds, batch.positive
-                )
-                loss.backward()  # type: ignore[no-untyped-call]  # torch types it not
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-                schedule.step()
-                bar.update()
-                bar.set_postfix(epoch=number, loss=f"{loss.item():.3f}", refresh=False)
-            model.eval()
-            logits = np.concatenate(
-                [logits_of(model, tokenizer, texts) for texts, _ in temperature_rows]
-            )
-            labels = np.concatenate([labels for _, labels in temperature_rows])
-            temperature = fit_temperature(logits, labels)
-            save(model, base, arguments.out, temperature)
-            bar.write(f"epoch {number}: temperature {temperature:.2f}")
-            bar.write(report(arguments.out, arguments.data))
+    for number, stage in enumerate(STAGES, 1):
+        if number < arguments.stage:
+            continue
+        train(model, stage, plan(stage, number, arguments.data, tokenizer, recipe), recipe)
+        temperature = temperature_of(model, tokenizer, arguments.data)
+        save(model, base, arguments.out, temperature)
+        print(f"after {stage.name}: temperature {temperature:.2f}")
+        print(report(arguments.out, arguments.data), flush=True)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,9 @@ async def test_the_embedded_model_reads_people(embedded: Server) -> None:
     async with grpc.aio.insecure_channel(embedded.address) as channel:
         stub = async_stub(channel)
         good = await stub.Classify(pb.ClassifyRequest(text="I loved every minute of it"))
-        bad = await stub.Classify(pb.ClassifyRequest(text="I want my money and my evening back."))
+        bad = await stub.Classify(
+            pb.ClassifyRequest(text="What a waste of money and of an evening.")
+        )
     assert (good.sentiment.label, bad.sentiment.label) == ("POSITIVE", "NEGATIVE")
     assert good.sentiment.polarity == pb.POLARITY_POSITIVE
     assert good.sentiment.model.name == Path(valence_model.path()).name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -36,7 +37,7 @@ async def test_sigterm_under_load_loses_no_call(two_labels: str) -> None:
                     return
 
         async def stream_texts() -> grpc.StatusCode:
-            async def endless() -> object:
+            async def endless() -> AsyncIterator[pb.StreamClassifyRequest]:
                 number = 0
                 while True:
                     number += 1

@@ -555,7 +555,7 @@ async def test_a_fault_of_the_batcher_itself_does_not_go_unseen(
     fake = FakeClassifier()
     async with asyncio.timeout(10):
         batcher = Batcher([fake], max_batch_texts=1, max_batch_tokens=1, max_queue_texts=1)
-        monkeypatch.setattr(batcher, "_cut", lambda: 1 / 0)
+        monkeypatch.setattr("valence_service.engine.queue.Queue.cut", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await batcher.close(timeout_seconds=10)
 

@@ -23,7 +23,8 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from valence_service.engine.batcher import BYTES_PER_TOKEN, SPECIAL_TOKENS, Batcher
+from valence_service.engine.batcher import Batcher
+from valence_service.engine.queue import BYTES_PER_TOKEN, SPECIAL_TOKENS
 from valence_service.sentiment import (
     Answer,
     DeadlinePassed,
