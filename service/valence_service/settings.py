@@ -76,11 +76,7 @@ class Settings(BaseSettings):
         "LABEL_0=-1,LABEL_1=1",
     )
     workers: int = Field(
-        0,
-        ge=0,
-        le=256,
-        description="threads that compute, each with a replica; 0 is 1 on a GPU, on a CPU one "
-        "for each core up to 4",
+        1, ge=1, le=256, description="threads that compute, each with a replica of the model"
     )
     max_batch_texts: int = Field(
         64, ge=1, le=4096, description="most texts computed together, or sent in one BatchClassify"

@@ -25,7 +25,7 @@ def test_the_defaults() -> None:
     assert (settings.host, settings.port, settings.model) == ("127.0.0.1", 50051, None)
     assert (settings.max_batch_texts, settings.max_batch_tokens) == (64, 4096)
     assert (settings.max_queue_texts, settings.max_text_bytes) == (1024, 65536)
-    assert (settings.grace_seconds, settings.workers, settings.device) == (10.0, 0, "auto")
+    assert (settings.grace_seconds, settings.workers, settings.device) == (10.0, 1, "auto")
 
 
 def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_flags_go_before_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--prt", "1"], "did you mean --port?"),
         (["--port", "x"], "--port 'x'"),
         (["--port", "70000"], "less than or equal to 65535"),
-        (["--workers", "-1"], "--workers '-1'"),
+        (["--workers", "0"], "--workers '0'"),
         (["--max-batch-texts", "0"], "greater than or equal to 1"),
         (["--grace-seconds", "soon"], "--grace-seconds 'soon'"),
         (["--label-valence", "LABEL_0"], "'LABEL_0' is not LABEL=NUMBER"),

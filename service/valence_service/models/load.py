@@ -41,7 +41,7 @@ class ModelSource:
 def load_classifiers(
     source: ModelSource, *, workers: int, max_pass_tokens: int
 ) -> Sequence[Classifier]:
-    """Replicas of the model, as many as ``workers``; for 0, as many as suit the device.
+    """Replicas of the model, as many as ``workers``.
 
     Blocks while it reads or downloads. Raises ModelUnusable.
     """
@@ -57,10 +57,7 @@ def load_classifiers(
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    if workers == 0:
-        # On a GPU one stream of big batches is best. On a CPU one thread a replica spares the
-        # barriers between threads, and one batch is tokenized while another computes.
-        workers = 1 if device != "cpu" else min(cores, 4)
+    # Passes of several replicas run at once: together they get the cores, and no more.
     torch.set_num_threads(max(1, cores // workers))
 
     classifiers = []
