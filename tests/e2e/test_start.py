@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 from pathlib import Path
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.server import Server, launched, run
@@ -68,6 +70,23 @@ def test_the_port_is_open_and_not_serving_before_the_model_is_there(two_labels: 
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
             assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         assert server.event("SERVING")["address"] == server.address
+        assert server.end() == 0
+
+
+@pytest.mark.parametrize("revision", ["main", "1234567890abcdef1234567890abcdef12345678"])
+def test_a_model_of_the_hub_by_name_and_revision(
+    two_labels: str, tmp_path: Path, revision: str
+) -> None:
+    # As a download leaves it in the hub's cache.
+    commit = "1234567890abcdef1234567890abcdef12345678"
+    cache = tmp_path / "hub/models--acme--tiny"
+    shutil.copytree(two_labels, cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs/main").write_text(commit)
+    hub = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    with launched("--model", "acme/tiny", "--revision", revision, env=hub) as server:
+        facts = server.event("SERVING")
+        assert (facts["model"], facts["revision"]) == ("acme/tiny", commit)
         assert server.end() == 0
 
 

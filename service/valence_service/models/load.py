@@ -156,15 +156,20 @@ def _describe(source: ModelSource, model: Any, tokenizer: Any, device: str) -> M
     name, folder = _locate(source.name)
     return ModelInfo(
         name=name if folder is None else folder.resolve().name,
-        revision=getattr(config, "_commit_hash", None) or source.revision or ""
-        if folder is None
-        else _digest(folder),
+        revision=_commit(name, source.revision) if folder is None else _digest(folder),
         labels=labels,
         max_tokens=_max_tokens(model, tokenizer),
         engine="pipeline",
         precision="f32",
         device=device,
     )
+
+
+def _commit(name: str, revision: str | None) -> str:
+    """The commit that a branch or tag of the hub's model stands for: its folder in the cache."""
+    import transformers
+
+    return Path(transformers.utils.cached_file(name, "config.json", revision=revision)).parent.name
 
 
 def _weights(folder: Path) -> list[Path]:
