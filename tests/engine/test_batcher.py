@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
+import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +21,14 @@ from valence_service.sentiment import (
     Sentiment,
 )
 
-from tests.engine.fakes import FakeClassifier, a_few_turns, batching, said, sentiment_of
+from tests.engine.fakes import (
+    GUARD_SECONDS,
+    FakeClassifier,
+    a_few_turns,
+    batching,
+    said,
+    sentiment_of,
+)
 
 
 class Panic(BaseException):
@@ -198,6 +208,20 @@ async def test_a_caller_who_leaves_in_the_instant_of_the_cut_is_skipped() -> Non
         leaver.cancel()
         assert said(await stayer) == "stays"
     assert fake.cuts == [["stays"]]
+
+
+async def test_who_has_left_or_is_late_takes_no_place_in_a_cut() -> None:
+    fake = FakeClassifier()
+    past = asyncio.get_running_loop().time() - 1
+    async with batching(fake, max_batch_texts=2, max_batch_tokens=20) as batcher:
+        (leaver,) = batcher.submit(["leaves " + "x" * 30])
+        (late,) = batcher.submit(["late " + "x" * 30], deadline=past)
+        stayers = batcher.submit(["stays", "stays too"])
+        leaver.cancel()
+        await asyncio.gather(*stayers)
+        with pytest.raises(DeadlinePassed):
+            await late
+    assert fake.cuts == [["stays too", "stays"]]
 
 
 async def test_when_all_leave_the_classifier_is_not_asked() -> None:
@@ -462,6 +486,30 @@ async def test_who_stops_waiting_does_not_take_a_place_along(turns: int) -> None
     assert ["leaves"] not in fake.cuts
 
 
+async def test_who_stops_waiting_leaves_nothing_behind() -> None:
+    class Text(str):
+        """A text that can be watched."""
+
+        __slots__ = ("__weakref__",)
+
+    fake = FakeClassifier()
+    async with batching(fake, max_queue_texts=1) as batcher:
+        await occupied(batcher, fake)
+        batcher.submit(["queued"])
+        text = Text("waits")
+        remains = weakref.ref(text)
+        waiter = asyncio.create_task(submit_when_room(batcher, text))
+        del text
+        await a_few_turns()
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        del waiter
+        await a_few_turns()
+        gc.collect()
+        assert remains() is None
+
+
 async def test_a_deadline_that_passes_makes_room_for_who_waits() -> None:
     fake = FakeClassifier()
     past = asyncio.get_running_loop().time() - 1
@@ -537,6 +585,19 @@ async def test_closing_without_time_left_fails_the_rest_and_abandons_the_stuck_t
         assert batcher.queued_texts == 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
     assert fake.cuts == [["occupies"]]
+
+
+async def test_closing_ends_the_threads() -> None:
+    fakes = [FakeClassifier(), FakeClassifier()]
+    async with batching(*fakes) as batcher:
+        await batcher.warm_up("warm")
+        idents = {ident for fake in fakes for ident in fake.threads}
+        threads = [thread for thread in threading.enumerate() if thread.ident in idents]
+        assert len(threads) == 2
+        await batcher.close(timeout_seconds=10)
+        for thread in threads:
+            thread.join(GUARD_SECONDS)
+            assert not thread.is_alive()
 
 
 async def test_closing_twice_is_closing_once() -> None:

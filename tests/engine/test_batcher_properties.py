@@ -80,6 +80,7 @@ class Wish:
 
     size: int
     poison: type[BaseException] | None
+    leaves_at_once: bool
 
 
 @dataclass(eq=False)
@@ -90,15 +91,15 @@ class Caller:
     deadline: float | None
     answer: asyncio.Future[Answer]
     waited_for_room: bool = False
-    left: bool = False
-    left_before_the_cut: bool = False
     cut_at: float | None = None
+    times_cut_when_left: int | None = None
 
 
 wishes = st.builds(
     Wish,
     size=st.sampled_from([0, 0, 10, 40, 90]),
     poison=st.none() | st.none() | st.sampled_from(POISONS),
+    leaves_at_once=st.sampled_from([False, False, False, True]),
 )
 deadlines_in_seconds = st.none() | st.none() | st.sampled_from([-1, 0, 1, 2])
 
@@ -110,7 +111,7 @@ class BatcherMachine(RuleBasedStateMachine):
         workers=st.integers(1, 2),
         max_batch_texts=st.integers(1, 5),
         max_batch_tokens=st.sampled_from([10, 40, 1000]),
-        max_queue_texts=st.integers(1, 6),
+        max_queue_texts=st.integers(1, 8),
     )
     def open(
         self, workers: int, max_batch_texts: int, max_batch_tokens: int, max_queue_texts: int
@@ -144,7 +145,7 @@ class BatcherMachine(RuleBasedStateMachine):
 
     # What may happen
 
-    @rule(asked=st.lists(wishes, max_size=4), seconds=deadlines_in_seconds)
+    @rule(asked=st.lists(wishes, max_size=6), seconds=deadlines_in_seconds)
     def submit(self, asked: Sequence[Wish], seconds: float | None) -> None:
         async def act() -> None:
             texts, deadline = [self.new_text(wish) for wish in asked], self.deadline(seconds)
@@ -160,8 +161,10 @@ class BatcherMachine(RuleBasedStateMachine):
             else:
                 futures = self.batcher.submit(texts, deadline=deadline)
                 assert self.batcher.queued_texts == queued + len(texts)
-                for text, future in zip(texts, futures, strict=True):
+                for wish, text, future in zip(asked, texts, futures, strict=True):
                     self.callers.append(Caller(text, deadline, future))
+                    if wish.leaves_at_once:
+                        self.cancel(self.callers[-1])
 
         self.runner.run(act())
         self.settle()
@@ -178,18 +181,14 @@ class BatcherMachine(RuleBasedStateMachine):
         self.settle()
 
     @precondition(lambda self: self.pending)
-    @rule(
-        picks=st.lists(st.integers(0, 30), min_size=1, max_size=3),
-        turns_between=st.integers(0, 3),
-    )
-    def leave(self, picks: Sequence[int], turns_between: int) -> None:
+    @rule(first=st.integers(0, 30), number=st.integers(1, 3), turns_between=st.integers(0, 3))
+    def leave(self, first: int, number: int, turns_between: int) -> None:
+        first %= len(self.pending)
+        leavers = self.pending[first : first + number]
+
         async def act() -> None:
-            for pick in picks:
-                pending = self.pending
-                if pending:
-                    caller = pending[pick % len(pending)]
-                    caller.left_before_the_cut = not self.was_cut(caller)
-                    caller.left = caller.answer.cancel()
+            for caller in leavers:
+                self.cancel(caller)
                 for _ in range(turns_between):
                     await asyncio.sleep(0)
 
@@ -213,9 +212,12 @@ class BatcherMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.asked > 4 and not self.closing)
     @rule(timeout_seconds=st.sampled_from([0.0, 1.0]))
     def close(self, timeout_seconds: float) -> None:
+        out_of_time = self.loop.now + timeout_seconds
+
         async def act() -> bool:
             in_time = await self.batcher.close(timeout_seconds=timeout_seconds)
             assert in_time == (not self.at_gate)
+            assert in_time or self.loop.now >= out_of_time
             assert self.batcher.idle
             assert self.batcher.queued_texts == 0
             return in_time
@@ -226,8 +228,9 @@ class BatcherMachine(RuleBasedStateMachine):
     # What must always hold
 
     @invariant()
-    def queue_is_within_its_bound(self) -> None:
-        assert self.batcher.queued_texts <= self.max_queue_texts
+    def queue_holds_as_many_as_are_there_and_may_be(self) -> None:
+        waiting = [caller for caller in self.pending if caller.cut_at is None]
+        assert self.batcher.queued_texts == min(len(waiting), self.max_queue_texts)
 
     @invariant()
     def nothing_goes_wrong_unseen(self) -> None:
@@ -235,7 +238,7 @@ class BatcherMachine(RuleBasedStateMachine):
 
     @invariant()
     def idle_says_whether_all_are_settled(self) -> None:
-        if not any(caller.left for caller in self.callers):
+        if all(caller.times_cut_when_left is None for caller in self.callers):
             assert self.batcher.idle == (not self.pending)
 
     @invariant()
@@ -285,13 +288,15 @@ class BatcherMachine(RuleBasedStateMachine):
     def check(self, caller: Caller, *, all_in_time: bool) -> None:
         """The caller was settled once, and with what its own text and doings led to."""
         assert caller.answer.done()
-        assert caller.answer.cancelled() == caller.left
         if caller.cut_at is not None:
             assert caller.deadline is None or caller.cut_at < caller.deadline
+        if caller.answer.cancelled():
+            assert caller.times_cut_when_left is not None
             # Who waited for room may leave in the very turn of the cut, and be noticed after it.
-            assert not caller.left_before_the_cut or caller.waited_for_room
-        if caller.left:
+            if not caller.waited_for_room or caller.times_cut_when_left:
+                assert self.times_cut(caller) == caller.times_cut_when_left
             return
+        assert caller.times_cut_when_left is None
         error = caller.answer.exception()
         if isinstance(error, Draining):
             assert not all_in_time or (caller.waited_for_room and caller.cut_at is None)
@@ -314,7 +319,7 @@ class BatcherMachine(RuleBasedStateMachine):
             first_cuts = [
                 next(number for number, cut in enumerate(self.fakes[0].cuts) if caller.text in cut)
                 for caller in self.callers
-                if self.was_cut(caller)
+                if self.times_cut(caller)
             ]
             assert first_cuts == sorted(first_cuts)
 
@@ -348,8 +353,12 @@ class BatcherMachine(RuleBasedStateMachine):
     def at_gate(self) -> list[FakeClassifier]:
         return [fake for fake in self.fakes if fake.at_gate]
 
-    def was_cut(self, caller: Caller) -> bool:
-        return any(caller.text in cut for fake in self.fakes for cut in fake.cuts)
+    def cancel(self, caller: Caller) -> None:
+        caller.times_cut_when_left = self.times_cut(caller)
+        assert caller.answer.cancel()
+
+    def times_cut(self, caller: Caller) -> int:
+        return sum(caller.text in cut for fake in self.fakes for cut in fake.cuts)
 
     def was_cut_alone(self, caller: Caller) -> bool:
         return any(cut == [caller.text] for fake in self.fakes for cut in fake.cuts)
@@ -369,7 +378,7 @@ class BatcherMachine(RuleBasedStateMachine):
 
         self.runner.run(run())
         for caller in self.callers:
-            if caller.cut_at is None and self.was_cut(caller):
+            if caller.cut_at is None and self.times_cut(caller):
                 caller.cut_at = self.loop.now
 
 

@@ -82,6 +82,7 @@ class Queue:
         try:
             await placed
         except asyncio.CancelledError:
+            self._waiting.pop(job, None)
             job.future.cancel()  # the text may stand in the queue already
             raise
 
