@@ -46,13 +46,14 @@ def model_lines(model: ModelInfo) -> str:
         for label in model.labels
     )
     limits = model.limits
+    because = f" ({model.engine_reason})" if model.engine_reason else ""
     return (
         f"model      {model.name}\n"
         f"revision   {model.revision}\n"
         f"labels     {labels}\n"
         f"limits     {limits.max_tokens} tokens read and {limits.max_text_bytes} bytes of a text, "
         f"{limits.max_batch_texts} texts in a batch\n"
-        f"computed   by {model.engine} in {model.precision} on {model.device}"
+        f"computed   by {model.engine} in {model.precision} on {model.device}{because}"
     )
 
 

@@ -107,6 +107,7 @@ def model_info(response: pb.GetModelResponse) -> ModelInfo:
         engine=model.engine,
         precision=model.precision,
         device=model.device,
+        engine_reason=model.engine_reason,
     )
 
 

@@ -111,3 +111,5 @@ class ModelInfo:
     engine: str
     precision: str
     device: str
+    engine_reason: str
+    """For people: why this engine and precision; empty where the operator chose."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import structlog
 
 from valence_service.engine.batcher import Batcher
 from valence_service.engine.watch import CANARY, CanaryDied, ask_canary, watch
-from valence_service.models.load import ModelSource, ModelUnusable, load_classifiers
+from valence_service.models.load import ModelSource, ModelUnusable, load_classifiers, prepare_model
 from valence_service.rpc.health import HealthServicer
 from valence_service.rpc.observe import SERVICE_NAME
 from valence_service.rpc.server import build_server, listen
@@ -79,17 +80,29 @@ async def serve(settings: Settings) -> None:
     log.info("stopped")
 
 
-async def _load(settings: Settings) -> Sequence[Classifier]:
-    """In a thread: the loop answers health checks meanwhile."""
-    source = ModelSource(
+def prepare(settings: Settings) -> None:
+    """Download and convert what serve would, into the cache. Raises ModelUnusable."""
+    prepare_model(_model_source(settings))
+    log.info("prepared", model=settings.model or "embedded", cache_dir=str(settings.cache_dir))
+
+
+def _model_source(settings: Settings) -> ModelSource:
+    return ModelSource(
         name=settings.model,
         revision=settings.revision,
+        engine=settings.engine,
+        precision=settings.precision,
         device=settings.device,
+        cache_dir=settings.cache_dir,
         label_valence=parse_label_valence(settings.label_valence),
     )
+
+
+async def _load(settings: Settings) -> Sequence[Classifier]:
+    """In a thread: the loop answers health checks meanwhile."""
     load = functools.partial(
         load_classifiers,
-        source,
+        _model_source(settings),
         workers=settings.workers,
         max_pass_tokens=settings.max_batch_tokens,
     )
@@ -121,6 +134,9 @@ async def _open(
         raise ModelUnusable(
             f"{settings.model or 'the embedded model'} does not answer: {reason}"
         ) from error
+    # What lives by now lives to the end: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     servicer.open(batcher, classifiers[0].info)
     return batcher
 
@@ -209,4 +225,4 @@ def _facts(classifier: Classifier) -> dict[str, str]:
         "engine": info.engine,
         "precision": info.precision,
         "device": info.device,
-    }
+    } | ({"reason": info.engine_reason} if info.engine_reason else {})

@@ -76,6 +76,8 @@ class ModelInfo:
     engine: str
     precision: str
     device: str
+    engine_reason: str = ""
+    """For people: why this engine and precision, where the service was left to choose."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import (
@@ -31,6 +32,10 @@ _OTHERS = re.compile(r"VALENCE_(ADDRESS|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)
 
 class SettingsError(Exception):
     """A setting is unknown or wrong; the message names it and says what to do."""
+
+
+def _default_cache_dir() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "valence"
 
 
 def _label_valences(text: str) -> str:
@@ -67,6 +72,14 @@ class Settings(BaseSettings):
     revision: str | None = Field(
         None, min_length=1, description="commit, branch or tag of a model on the hub"
     )
+    engine: Literal["auto", "pipeline", "openvino"] = Field(
+        "auto",
+        description="what computes: pipeline (transformers on torch), openvino (compiled for the "
+        "CPU) or auto: pipeline where there is a GPU, else openvino",
+    )
+    precision: Literal["auto", "f32", "bf16", "int8"] = Field(
+        "auto", description="number format to compute in; auto takes the quickest that is right"
+    )
     device: str = Field(
         "auto", min_length=1, description="auto, cpu, cuda or cuda:N; auto takes a GPU if it can"
     )
@@ -75,8 +88,20 @@ class Settings(BaseSettings):
         description="valence (-1 to 1) of labels whose names do not say it, such as "
         "LABEL_0=-1,LABEL_1=1",
     )
-    workers: int = Field(
-        1, ge=1, le=256, description="threads that compute, each with a replica of the model"
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="threads that compute, each with a replica of the model; without it, one for "
+        "the pipeline, one for each core (8 at most) for openvino",
+    )
+    cache_dir: Path = Field(
+        default_factory=_default_cache_dir,
+        description="folder for converted models (default: $XDG_CACHE_HOME/valence, else "
+        "~/.cache/valence)",
+    )
+    prepare: CliImplicitFlag[bool] = Field(
+        default=False, description="download and convert the model into the cache, then exit"
     )
     max_batch_texts: int = Field(
         64, ge=1, le=4096, description="most texts computed together, or sent in one BatchClassify"

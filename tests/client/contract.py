@@ -153,6 +153,7 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
             engine="pipeline",
             precision="f32",
             device="cpu",
+            engine_reason="f32: the reference",
         )
         return pb.GetModelResponse(model=model)
 

@@ -83,6 +83,7 @@ async def test_model(client: Open) -> None:
             engine="pipeline",
             precision="f32",
             device="cpu",
+            engine_reason="f32: the reference",
         )
 
 

@@ -205,7 +205,7 @@ async def test_model(server: Serving) -> None:
         "revision   0123456789ab",
         "labels     NEGATIVE (negative, -1), LABEL_1 (unspecified)",
         "limits     8 tokens read and 65536 bytes of a text, 64 texts in a batch",
-        "computed   by pipeline in f32 on cpu",
+        "computed   by pipeline in f32 on cpu (f32: the reference)",
     ]
     code, out, _ = await run("model", "--json", "--address", server.address)
     model: dict[str, Any] = json.loads(out)

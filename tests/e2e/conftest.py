@@ -18,6 +18,6 @@ def embedded() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def tiny(two_labels: str) -> Iterator[Server]:
-    """A server of a small, quick model."""
-    with serving("--model", two_labels) as server:
+    """A server of a small, quick model, exact to the third digit."""
+    with serving("--model", two_labels, "--precision", "f32") as server:
         yield server

@@ -15,7 +15,7 @@ from valence.v1 import sentiment_pb2 as pb
 
 from tests.support.errors import Told
 from tests.support.models import TEXTS
-from tests.support.server import Server
+from tests.support.server import Server, serving
 from tests.support.stubs import async_stub
 
 STREAM_TEXTS = 20_000
@@ -100,3 +100,18 @@ async def test_health_answers_beside_a_long_batch(embedded: Server) -> None:
             checks += 1
         assert len((await batch).results) == 16
     assert checks > 1
+
+
+async def test_the_pipeline_engine_serves_too(two_labels: str) -> None:
+    (expected,) = pipeline_scores(two_labels, ["The film was great."])
+    with serving("--model", two_labels, "--engine", "pipeline", "--workers", "2") as server:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub = async_stub(channel)
+            response = await stub.Classify(pb.ClassifyRequest(text="The film was great."))
+            about = (await stub.GetModel(pb.GetModelRequest())).model
+    assert scores(response.sentiment) == pytest.approx(expected, abs=1e-3)
+    assert (about.engine, about.precision, about.engine_reason) == (
+        "pipeline",
+        "f32",
+        "f32: the reference",
+    )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.server import Server, launched, run
+from tests.support.server import Server, command, environment, launched, run
 
 
 def failed(*arguments: str, code: int, says: str, **env: str) -> None:
@@ -94,3 +96,55 @@ def test_sigterm_while_loading_ends_at_once(two_labels: str) -> None:
     with launched("--model", two_labels) as server:
         server.event("starting")
         assert server.end(signal.SIGTERM) == 0
+
+
+TORCH_IMPORTED = """
+import sys
+from valence_service.models import load
+from valence_service.settings import read_settings
+from valence_service.app import _model_source
+settings = read_settings(sys.argv[1:])
+load.load_classifiers(_model_source(settings), workers=2, max_pass_tokens=64)[0].classify(["good"])
+print(sorted({"torch", "transformers"} & set(sys.modules)))
+"""
+
+
+def test_a_converted_model_is_served_without_torch(two_labels: str, tmp_path: Path) -> None:
+    arguments = ("--model", two_labels, "--engine", "openvino", "--cache-dir", str(tmp_path))
+    assert run("--prepare", *arguments).returncode == 0
+    imported = subprocess.run(
+        command(*arguments, python=("-c", TORCH_IMPORTED)),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+    )
+    assert imported.stdout == "[]\n"
+
+
+def test_prepare_converts_and_exits(two_labels: str, tmp_path: Path) -> None:
+    arguments = ("--model", two_labels, "--engine", "openvino", "--cache-dir", str(tmp_path))
+    ended = run("--prepare", *arguments)
+    assert ended.returncode == 0
+    events = [json.loads(line)["event"] for line in ended.stderr.splitlines()]
+    assert events == ["converting", "converting", "converted", "prepared"]
+    with launched(*arguments) as server:
+        events = []
+        for line in server.lines():
+            events.append(json.loads(line)["event"])
+            if events[-1] == "SERVING":
+                break
+        assert events == ["starting", "SERVING"]
+
+
+def test_an_engine_and_a_device_that_do_not_go_together() -> None:
+    failed(
+        "--port",
+        "0",
+        "--engine",
+        "openvino",
+        "--device",
+        "cuda",
+        code=1,
+        says="computes on the CPU",
+    )

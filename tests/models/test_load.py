@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 
 import pytest
-from valence_service.models.load import ModelSource, ModelUnusable, load_classifiers
+from valence_service.models.load import ModelUnusable, load_classifiers
 from valence_service.sentiment import Classifier
 
 from tests.support import models
+from tests.support.loading import model_source
 
 
 def load(
@@ -22,7 +23,7 @@ def load(
     workers: int = 1,
     label_valence: dict[str, float] | None = None,
 ) -> list[Classifier]:
-    source = ModelSource(name=name, revision=None, device=device, label_valence=label_valence or {})
+    source = model_source(name, device=device, label_valence=label_valence)
     return list(load_classifiers(source, workers=workers, max_pass_tokens=64))
 
 
@@ -74,14 +75,14 @@ def test_broken_weights(two_labels: str, tmp_path: Path) -> None:
         (tmp_path / path.name).write_bytes(
             path.read_bytes()[: 100 if "safe" in path.name else None]
         )
-    refused(str(tmp_path), re.escape(f"cannot load the folder {tmp_path}: is it a complete"))
+    refused(str(tmp_path), re.escape(f"from {tmp_path}: is it a complete"))
 
 
 def test_broken_configuration(two_labels: str, tmp_path: Path) -> None:
     for path in Path(two_labels).iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no-such-thing"}))
-    refused(str(tmp_path), "cannot load the folder")
+    refused(str(tmp_path), "cannot load .* is it a complete")
 
 
 def test_unreadable(two_labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,3 +109,10 @@ def test_no_such_device(two_labels: str, device: str) -> None:
 def test_a_label_that_is_not_there(two_labels: str) -> None:
     with pytest.raises(ModelUnusable, match="--label-valence: the model has no label 'joy'"):
         load(two_labels, label_valence={"joy": 1.0})
+
+
+def test_a_configuration_that_is_no_json(two_labels: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    refused(str(tmp_path), r"config.json is no JSON: is the model's folder complete")
+    (tmp_path / "config.json").write_text("[]")
+    refused(str(tmp_path), "config.json holds no JSON object")

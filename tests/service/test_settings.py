@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from valence_service.settings import SettingsError, parse_label_valence, read_settings
 
@@ -25,7 +27,8 @@ def test_the_defaults() -> None:
     assert (settings.host, settings.port, settings.model) == ("127.0.0.1", 50051, None)
     assert (settings.max_batch_texts, settings.max_batch_tokens) == (64, 4096)
     assert (settings.max_queue_texts, settings.max_text_bytes) == (1024, 65536)
-    assert (settings.grace_seconds, settings.workers, settings.device) == (10.0, 1, "auto")
+    assert (settings.grace_seconds, settings.workers, settings.device) == (10.0, None, "auto")
+    assert (settings.engine, settings.precision, settings.prepare) == ("auto", "auto", False)
 
 
 def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +37,11 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
         "PORT": "0",
         "MODEL": "some/model",
         "REVISION": "abc",
+        "ENGINE": "openvino",
+        "PRECISION": "bf16",
         "DEVICE": "cpu",
+        "CACHE_DIR": "/some/folder",
+        "PREPARE": "true",
         "LABEL_VALENCE": "LABEL_0=-1",
         "WORKERS": "3",
         "MAX_BATCH_TEXTS": "5",
@@ -47,13 +54,21 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
     flags = []
     for name, value in values.items():
         flag = "--" + name.lower().replace("_", "-")
-        flags += [flag] if name == "VERBOSE" else [flag, value]
+        flags += [flag] if name in ("VERBOSE", "PREPARE") else [flag, value]
     by_flag = read_settings(flags)
     for name, value in values.items():
         monkeypatch.setenv("VALENCE_" + name, value)
     by_variable = read_settings([])
     assert by_flag == by_variable
     assert set(values) == {name.upper() for name in type(by_flag).model_fields}
+
+
+def test_the_cache_is_where_the_desktop_keeps_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert read_settings([]).cache_dir == Path("/caches/valence")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert read_settings([]).cache_dir == Path("/home/someone/.cache/valence")
 
 
 def test_flags_go_before_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,11 @@ from typing import Any
 START_SECONDS = 120
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "valence_service", *arguments]
+MODULE = ("-m", "valence_service")
+
+
+def command(*arguments: str, python: Sequence[str] = MODULE) -> list[str]:
+    return [sys.executable, *python, *arguments]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -35,12 +38,16 @@ class Server:
     def event(self, name: str) -> dict[str, Any]:
         """The next log event of that name; skips others, and fails where the log ends first."""
         seen = []
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
+        for line in self.lines():
             seen.append(line)
             if line.startswith("{") and (event := json.loads(line))["event"] == name:
                 return dict(event)
         raise AssertionError(f"no event {name!r} in:\n{''.join(seen)}")
+
+    def lines(self) -> Iterator[str]:
+        """What it logs from now on."""
+        assert self.process.stderr is not None
+        return iter(self.process.stderr.readline, "")
 
     def end(self, signum: int = signal.SIGTERM, *, timeout_seconds: float = 30) -> int:
         """Send a signal and wait; the exit code."""
@@ -49,10 +56,12 @@ class Server:
 
 
 @contextmanager
-def launched(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+def launched(
+    *arguments: str, env: Mapping[str, str] | None = None, python: Sequence[str] = MODULE
+) -> Iterator[Server]:
     """A server that has been started, and perhaps not yet serves."""
     process = subprocess.Popen(
-        command("--port", "0", *arguments),
+        command("--port", "0", *arguments, python=python),
         stderr=subprocess.PIPE,
         text=True,
         env=environment(env),

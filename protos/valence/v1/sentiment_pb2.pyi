@@ -501,16 +501,21 @@ class Model(google.protobuf.message.Message):
     ENGINE_FIELD_NUMBER: builtins.int
     PRECISION_FIELD_NUMBER: builtins.int
     DEVICE_FIELD_NUMBER: builtins.int
+    ENGINE_REASON_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name on the hub or the name of its folder."""
     revision: builtins.str
     """As ModelRef.revision."""
     engine: builtins.str
-    """What computes it: "pipeline"."""
+    """What computes it: "openvino" (compiled for the CPU) or "pipeline" (transformers on torch)."""
     precision: builtins.str
-    """The number format it computes in: "f32"."""
+    """The number format it computes in: "int8", "bf16", "f16" or "f32"."""
     device: builtins.str
     """Where it computes: "cpu", "cuda:0"."""
+    engine_reason: builtins.str
+    """For people: why this engine and precision, such as "int8: the processor has avx512_vnni".
+    Empty where the operator chose.
+    """
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Label]:
         """Its labels, in the model's own order."""
@@ -529,9 +534,10 @@ class Model(google.protobuf.message.Message):
         engine: builtins.str = ...,
         precision: builtins.str = ...,
         device: builtins.str = ...,
+        engine_reason: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["device", b"device", "engine", b"engine", "labels", b"labels", "limits", b"limits", "name", b"name", "precision", b"precision", "revision", b"revision"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["device", b"device", "engine", b"engine", "engine_reason", b"engine_reason", "labels", b"labels", "limits", b"limits", "name", b"name", "precision", b"precision", "revision", b"revision"]) -> None: ...
 
 global___Model = Model
 

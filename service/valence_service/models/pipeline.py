@@ -9,14 +9,14 @@ import torch
 import transformers
 
 from valence_service.models.labels import read_scores
+from valence_service.models.passes import passes
+from valence_service.models.torch_model import pads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from valence_service.sentiment import ModelInfo, Sentiment
 
-# Texts share a pass where the shortest has at least this part of the longest's tokens. Below it,
-# padding costs more than a pass of its own.
 LIKE_LENGTH = 0.7
 
 
@@ -35,7 +35,13 @@ class PipelineClassifier:
         totals = self._count(texts)
         used = [min(total, limit) for total in totals]
         scores: list[Mapping[str, float]] = [{}] * len(texts)
-        for group in self._passes(used):
+        model, tokenizer = self.pipeline.model, self.pipeline.tokenizer
+        for group in passes(
+            used,
+            max_texts=len(texts) if pads(model, tokenizer) else 1,
+            max_tokens=self.max_pass_tokens,
+            like_length=LIKE_LENGTH,
+        ):
             results: Any = self.pipeline(
                 [texts[index] for index in group],
                 batch_size=len(group),
@@ -61,25 +67,6 @@ class PipelineClassifier:
         tokenizer: Any = self.pipeline.tokenizer
         encoded = tokenizer(list(texts), truncation=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
-
-    def _passes(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Indices into lengths, in groups to compute together: alike, and within the bound."""
-        group: list[int] = []
-        for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-            longest = lengths[group[0]] if group else 0
-            too_many = (len(group) + 1) * longest > self.max_pass_tokens
-            if group and (too_many or lengths[index] < LIKE_LENGTH * longest or not self._pads()):
-                yield group
-                group = []
-            group.append(index)
-        if group:
-            yield group
-
-    def _pads(self) -> bool:
-        """Whether texts can share a pass at all: some decoder models have no padding token."""
-        tokenizer: Any = self.pipeline.tokenizer
-        config = self.pipeline.model.config
-        return tokenizer.pad_token_id is not None and config.pad_token_id is not None
 
 
 def build_pipeline(

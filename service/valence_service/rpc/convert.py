@@ -89,6 +89,7 @@ class Replies:
             engine=info.engine,
             precision=info.precision,
             device=info.device,
+            engine_reason=info.engine_reason,
         )
 
     def sentiment(self, answer: Answer, field: str, *, reject_overlength: bool) -> pb.Sentiment:

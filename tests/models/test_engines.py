@@ -1,4 +1,4 @@
-"""The pipeline engine says what transformers.pipeline says, however texts are batched."""
+"""Every engine says what transformers.pipeline says, however texts are batched."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import transformers
 import valence_model
-from valence_service.models.load import ModelSource, load_classifiers
-from valence_service.sentiment import Classifier, Polarity, Sentiment
+from valence_service.sentiment import Polarity, Sentiment
 
 from tests.support import models
+from tests.support.loading import load
 
 KINDS: dict[str, tuple[list[str], str | None]] = {
     "three labels": (["negative", "neutral", "positive"], "single_label_classification"),
@@ -22,10 +22,7 @@ KINDS: dict[str, tuple[list[str], str | None]] = {
 }
 
 
-def load(name: str | None, *, max_pass_tokens: int = 4096, **labels: float) -> Classifier:
-    source = ModelSource(name=name, revision=None, device="cpu", label_valence=labels)
-    (classifier,) = load_classifiers(source, workers=1, max_pass_tokens=max_pass_tokens)
-    return classifier
+ENGINES = ["pipeline", "openvino"]
 
 
 def reference(name: str, texts: list[str]) -> list[dict[str, float]]:
@@ -44,53 +41,64 @@ def assert_same(sentiments: list[Sentiment], expected: list[dict[str, float]]) -
         assert ranked == sorted(ranked, reverse=True)
 
 
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("max_pass_tokens", [16, 4096])
-def test_scores_are_the_pipelines(kind: str, max_pass_tokens: int, tmp_path: Path) -> None:
+def test_scores_are_the_pipelines(
+    engine: str, kind: str, max_pass_tokens: int, tmp_path: Path
+) -> None:
     labels, problem_type = KINDS[kind]
     folder = models.make_model(tmp_path / "model", labels, problem_type=problem_type)
     texts = [*models.TEXTS, *reversed(models.TEXTS)]
-    sentiments = load(folder, max_pass_tokens=max_pass_tokens).classify(texts)
+    sentiments = load(folder, engine=engine, max_pass_tokens=max_pass_tokens).classify(texts)
     assert_same(list(sentiments), reference(folder, texts))
     assert len({sentiment.scores for sentiment in sentiments}) > 3, "the model has no opinion"
 
 
-def test_the_embedded_model_scores_as_its_folder_does_in_a_pipeline() -> None:
+def test_the_embedded_model_scores_as_its_folder_does_in_a_pipeline(engine: str) -> None:
     texts = [
         "I loved every minute of it",
         "Dreadful. " * 700,
         "It opens at nine.",
         "not bad at all",
     ]
-    sentiments = list(load(None).classify(texts))
+    sentiments = list(load(None, engine=engine).classify(texts))
     assert_same(sentiments, reference(valence_model.path(), texts))
     assert [s.polarity for s in sentiments[:2]] == [Polarity.POSITIVE, Polarity.NEGATIVE]
     assert [s.truncated for s in sentiments] == [False, True, False, False]
 
 
-def test_positions_before_the_first_token_do_not_count(tmp_path: Path) -> None:
+def test_positions_before_the_first_token_do_not_count(engine: str, tmp_path: Path) -> None:
     folder = models.make_offset_model(tmp_path / "roberta")
-    classifier = load(folder)
+    classifier = load(folder, engine=engine)
     assert classifier.info.max_tokens == 33
     (sentiment,) = classifier.classify(["good " * 100])
     assert (sentiment.tokens_total, sentiment.tokens_used) == (102, 33)
 
 
-def test_a_model_that_cannot_pad_gets_one_text_a_pass(tmp_path: Path) -> None:
+def test_a_model_that_cannot_pad_gets_one_text_a_pass(engine: str, tmp_path: Path) -> None:
     folder = models.make_unpaddable_model(tmp_path / "gpt2")
     texts = list(models.TEXTS)
-    assert_same(list(load(folder).classify(texts)), reference(folder, texts))
+    assert_same(list(load(folder, engine=engine).classify(texts)), reference(folder, texts))
 
 
-def test_tokens_are_counted_and_truncation_told(two_labels: str) -> None:
-    short, exact, long = load(two_labels).classify(["good", "good " * 62, "good " * 63])
+def test_tokens_are_counted_and_truncation_told(engine: str, two_labels: str) -> None:
+    short, exact, long = load(two_labels, engine=engine).classify(
+        ["good", "good " * 62, "good " * 63]
+    )
     assert (short.tokens_total, short.tokens_used, short.truncated) == (3, 3, False)
     assert (exact.tokens_total, exact.tokens_used, exact.truncated) == (64, 64, False)
     assert (long.tokens_total, long.tokens_used, long.truncated) == (65, 64, True)
 
 
-def test_a_truncated_text_scores_as_its_beginning(two_labels: str) -> None:
-    whole, beginning = load(two_labels).classify(["good bad " * 40, "good bad " * 31])
+def test_a_truncated_text_scores_as_its_beginning(engine: str, two_labels: str) -> None:
+    whole, beginning = load(two_labels, engine=engine).classify(
+        ["good bad " * 40, "good bad " * 31]
+    )
     assert [s.score for s in whole.scores] == pytest.approx([s.score for s in beginning.scores])
 
 
@@ -102,9 +110,9 @@ def test_stars_give_their_expected_value(tmp_path: Path) -> None:
     assert sentiment.valence == pytest.approx(expected)
 
 
-def test_a_regression_has_no_valence(tmp_path: Path) -> None:
+def test_a_regression_has_no_valence(engine: str, tmp_path: Path) -> None:
     folder = models.make_model(tmp_path / "raw", ["positive"], problem_type="regression")
-    (sentiment,) = load(folder).classify(["the film"])
+    (sentiment,) = load(folder, engine=engine).classify(["the film"])
     assert sentiment.valence is None
     assert sentiment.polarity is Polarity.UNSPECIFIED
 

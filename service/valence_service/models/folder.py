@@ -1,0 +1,151 @@
+"""A model's files: a folder, the hub's copy on this disk, or the embedded one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import valence_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Where neither tokenizer nor configuration knows a limit. Attention is quadratic: some is needed.
+MAX_TOKENS_WITHOUT_LIMIT = 512
+# What a text classifier is made of; other frameworks' weights stay on the hub.
+_FILES = ("*.json", "*.txt", "*.model", "model*.safetensors", "openvino_model*", "openvino/*")
+_PICKLES = ("pytorch_model*.bin",)
+
+
+class ModelUnusable(Exception):
+    """The model cannot be served; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """An ordinary Hugging Face folder, its weights read to the end once."""
+
+    path: Path
+    name: str
+    """The hub's, or the folder's."""
+    revision: str
+    """The hub's commit, or the first digits of ``digest``."""
+    digest: str
+    """SHA-256 of the weights, hexadecimal."""
+    config: Mapping[str, Any]
+    tokenizer_config: Mapping[str, Any]
+
+    @property
+    def label_names(self) -> list[str]:
+        """The labels, in the order of the model's outputs."""
+        names = self.config.get("id2label")
+        if names:
+            return [names[index] for index in sorted(names, key=int)]
+        return [f"LABEL_{index}" for index in range(self.config.get("num_labels", 2))]
+
+    @property
+    def activation(self) -> str:
+        """``softmax``, ``sigmoid`` or ``none``, as transformers' pipeline chooses it."""
+        problem_type = self.config.get("problem_type")
+        if problem_type == "regression":
+            return "none"
+        if problem_type == "multi_label_classification" or len(self.label_names) == 1:
+            return "sigmoid"
+        return "softmax"
+
+
+def find_model(name: str | None, revision: str | None) -> ModelFolder:
+    """The folder of a model by path or hub name; None is the embedded one.
+
+    Blocks while it downloads. Raises ModelUnusable.
+    """
+    if name is None:
+        path, called, commit = Path(valence_model.path()), valence_model.NAME, None
+    elif _is_path(name):
+        path = Path(name).expanduser()
+        called, commit = path.resolve().name, None
+    else:
+        path = _download(name, revision)
+        called, commit = name, path.name  # the hub's cache names a folder after its commit
+    return _read(path, called, commit)
+
+
+def _is_path(name: str) -> bool:
+    return (
+        Path(name).expanduser().exists()
+        or name.startswith((".", "/", "~"))
+        or name.count("/") > 1  # a hub name has an owner at most
+    )
+
+
+def _download(name: str, revision: str | None) -> Path:
+    import huggingface_hub
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    try:
+        folder = Path(
+            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=[*_FILES])
+        )
+        if not weights_of(folder):
+            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=[*_PICKLES])
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelUnusable(
+            f"cannot load the hub's {name}: check its name, --revision and the connection, or "
+            f"give a folder ({reason})"
+        ) from error
+    return folder
+
+
+def _read(path: Path, name: str, commit: str | None) -> ModelFolder:
+    """Say plainly what the libraries would say at length."""
+    try:
+        if not path.is_dir():
+            problem = "is a file, not a folder" if path.exists() else "does not exist"
+            raise ModelUnusable(f"the model folder {path} {problem}: check --model")
+        config = _json(path / "config.json")
+        tokenizer_config = path / "tokenizer_config.json"
+        weights = weights_of(path)
+        if not weights:
+            raise ModelUnusable(f"the folder {path} has no weights (model.safetensors)")
+        digest = hashlib.sha256()
+        for file in weights:
+            with file.open("rb") as opened:
+                while chunk := opened.read(1 << 20):
+                    digest.update(chunk)
+        return ModelFolder(
+            path=path,
+            name=name,
+            revision=commit or digest.hexdigest()[:12],
+            digest=digest.hexdigest(),
+            config=config,
+            tokenizer_config=_json(tokenizer_config) if tokenizer_config.exists() else {},
+        )
+    except PermissionError as error:
+        raise ModelUnusable(f"no permission to read {error.filename}: check its mode") from error
+    except FileNotFoundError as error:
+        raise ModelUnusable(
+            f"the folder {path} has no config.json: give a Hugging Face model folder"
+        ) from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ModelUnusable(f"{path} is no JSON: is the model's folder complete?") from error
+    if not isinstance(read, dict):
+        raise ModelUnusable(f"{path} holds no JSON object: is the model's folder complete?")
+    return read
+
+
+def weights_of(folder: Path) -> list[Path]:
+    """The files that hold a model's weights: safetensors before pickles before a compiled form."""
+    kinds = ("*.safetensors", "*.bin", "openvino/*.bin")
+    return next((found for kind in kinds if (found := sorted(folder.glob(kind)))), [])

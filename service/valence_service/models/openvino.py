@@ -1,0 +1,165 @@
+"""The model compiled for the CPU by OpenVINO: the default where there is no GPU.
+
+Two compiled forms share the weights. The crowd's has as many streams as there are workers, each
+on its share of the cores: that answers the most texts a second. The lone caller's has one stream
+on all cores: that answers one text soonest. docs/decisions has the figures.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import openvino
+from tokenizers import Tokenizer
+
+from valence_service.models.labels import read_scores
+from valence_service.models.passes import passes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from valence_service.models.prepared import Facts, Prepared
+    from valence_service.sentiment import ModelInfo, Sentiment
+
+LIKE_LENGTH = 0.75
+# More texts in a pass answer no more a second: what they compute leaves the cache.
+MAX_PASS_TEXTS = 16
+
+
+def compile_model(
+    prepared: Prepared, precision: str, *, streams: int, threads: int
+) -> openvino.CompiledModel:
+    """The model for the CPU, computing as many passes at once as there are streams."""
+    return openvino.Core().compile_model(
+        prepared.model,
+        "CPU",
+        {
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": threads,
+            # What an int8 model does not do in int8, it does in this.
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else "bf16",
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LoneRequest:
+    """The low-latency form, for one pass at a time."""
+
+    request: openvino.InferRequest
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class OpenVinoClassifier:
+    """One stream of the model and a tokenizer of its own, behind the Classifier protocol."""
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        crowd: openvino.CompiledModel,
+        lone: LoneRequest | None,
+        prepared: Prepared,
+        *,
+        activation: str,
+        max_pass_tokens: int,
+    ) -> None:
+        self.info = info
+        self._request = crowd.create_infer_request()
+        self._inputs = [port.get_any_name() for port in crowd.inputs]
+        self._lone = lone
+        self._facts: Facts = prepared.facts
+        self._tokenizer = Tokenizer.from_str(prepared.tokenizer)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._activation = activation
+        self._max_pass_tokens = max_pass_tokens
+
+    def classify(self, texts: Sequence[str]) -> list[Sentiment]:
+        """One sentiment for each text, in order. Blocks for the time of the computation."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        totals = [len(encoding) for encoding in encodings]
+        self._truncate(texts, encodings)
+        used = [len(encoding) for encoding in encodings]
+        scores: list[Mapping[str, float]] = [{}] * len(texts)
+        names = [label.name for label in self.info.labels]
+        for group in passes(
+            used,
+            max_texts=MAX_PASS_TEXTS if self._facts.pad_id is not None else 1,
+            max_tokens=self._max_pass_tokens,
+            like_length=LIKE_LENGTH,
+        ):
+            logits = self._infer(self._pad([encodings[index] for index in group]))
+            for index, row in zip(group, activate(logits, self._activation), strict=True):
+                scores[index] = dict(zip(names, row.tolist(), strict=True))
+        return [
+            read_scores(
+                scores[index],
+                self.info.labels,
+                probabilities=self._activation != "none",
+                tokens_total=totals[index],
+                tokens_used=used[index],
+            )
+            for index in range(len(texts))
+        ]
+
+    def _truncate(self, texts: Sequence[str], encodings: list[Any]) -> None:
+        """Encode those that are too long again, by the tokenizer's own rule for the specials."""
+        limit = self.info.max_tokens
+        long = [index for index, encoding in enumerate(encodings) if len(encoding) > limit]
+        if not long:
+            return
+        self._tokenizer.enable_truncation(limit)
+        try:
+            for index in long:
+                encodings[index] = self._tokenizer.encode(texts[index])
+        finally:
+            self._tokenizer.no_truncation()
+
+    def _pad(self, encodings: Sequence[Any]) -> dict[str, np.ndarray]:
+        """What the model takes, each of shape [texts, tokens of the longest], int64."""
+        lengths = [len(encoding) for encoding in encodings]
+        shape = (len(encodings), max(lengths))
+        arrays = {
+            "input_ids": np.full(shape, self._facts.pad_id or 0, np.int64),
+            "attention_mask": np.zeros(shape, np.int64),
+        }
+        if "token_type_ids" in self._inputs:
+            arrays["token_type_ids"] = np.zeros(shape, np.int64)
+        for row, (encoding, length) in enumerate(zip(encodings, lengths, strict=True)):
+            span = slice(-length, None) if self._facts.pad_left else slice(length)
+            arrays["input_ids"][row, span] = encoding.ids
+            arrays["attention_mask"][row, span] = 1
+            if "token_type_ids" in arrays:
+                arrays["token_type_ids"][row, span] = encoding.type_ids
+        return {name: arrays[name] for name in self._inputs}
+
+    def _infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Logits of shape [texts, labels], float32."""
+        alone = len(inputs["input_ids"]) == 1
+        lone = self._lone
+        # Taken by another worker, the machine is no longer one caller's: then a share is quicker.
+        if alone and lone is not None and lone.lock.acquire(blocking=False):
+            try:
+                return _run(lone.request, inputs)
+            finally:
+                lone.lock.release()
+        return _run(self._request, inputs)
+
+
+def _run(request: openvino.InferRequest, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    request.infer(inputs, share_inputs=True)
+    return np.array(request.get_output_tensor(0).data, np.float32)
+
+
+def activate(logits: np.ndarray, activation: str) -> np.ndarray:
+    """Scores of shape [texts, labels] from logits: by softmax, sigmoid or none."""
+    scores: np.ndarray = logits
+    if activation == "softmax":
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        scores = exponents / exponents.sum(axis=1, keepdims=True)
+    elif activation == "sigmoid":
+        scores = 1 / (1 + np.exp(-logits))
+    return scores

@@ -1,0 +1,29 @@
+"""Which texts of a batch share a pass through the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def passes(
+    lengths: Sequence[int], *, max_texts: int, max_tokens: int, like_length: float
+) -> Iterator[list[int]]:
+    """Indices into lengths (tokens of each text), in groups to compute together, longest first.
+
+    A group has at most max_texts texts and max_tokens tokens, padding included; a text above that
+    goes alone. Its shortest text has at least the part like_length of its longest one's tokens:
+    below that, padding costs more than a pass of its own.
+    """
+    group: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        longest = lengths[group[0]] if group else 0
+        full = len(group) >= max_texts or (len(group) + 1) * longest > max_tokens
+        if group and (full or lengths[index] < like_length * longest):
+            yield group
+            group = []
+        group.append(index)
+    if group:
+        yield group
