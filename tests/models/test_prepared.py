@@ -11,7 +11,7 @@ import openvino
 import pytest
 from structlog.testing import capture_logs
 from valence_service.models import convert
-from valence_service.models.folder import find_model
+from valence_service.models.folder import CannotConvert, find_model
 from valence_service.models.load import ModelUnusable, load_classifiers, prepare_model
 from valence_service.models.prepared import prepare
 from valence_service.sentiment import Classifier, Sentiment
@@ -34,7 +34,7 @@ def answers(classifier: Classifier) -> Sequence[Sentiment]:
 @pytest.fixture
 def no_conversion(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     def refuse(folder: object) -> None:
-        raise ModelUnusable("converted again")
+        raise CannotConvert("converted again")
 
     monkeypatch.setattr(convert, "convert", refuse)
     return monkeypatch
@@ -95,11 +95,12 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(
     assert answers(classifier) == answers(load(two_labels, cached))
 
 
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
 def test_preparing_for_later_needs_a_folder_that_can_be_written(
-    two_labels: str, tmp_path: Path
+    engine: str, two_labels: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    source = model_source(two_labels, engine="openvino", cache_dir=tmp_path / "file")
+    source = model_source(two_labels, engine=engine, cache_dir=tmp_path / "file")
     with pytest.raises(ModelUnusable, match="choose another folder with --cache-dir"):
         prepare_model(source)
 
@@ -155,11 +156,12 @@ def test_a_compiled_form_alone_is_a_model(two_labels: str, cached: Path, tmp_pat
     assert answers(load(str(folder), tmp_path)) == answers(load(two_labels, cached))
 
 
-def test_a_broken_compiled_form_says_so(two_labels: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_a_broken_compiled_form_says_so(engine: str, two_labels: str, tmp_path: Path) -> None:
     folder = shutil.copytree(two_labels, tmp_path / "model")
     (folder / "openvino_model.xml").write_text("<net/>")
     with pytest.raises(ModelUnusable, match=r"cannot read .*openvino_model\.xml"):
-        load(str(folder), tmp_path)
+        load(str(folder), tmp_path, engine=engine)
 
 
 def test_auto_serves_by_the_pipeline_what_cannot_be_converted(

@@ -11,7 +11,7 @@ import openvino
 import structlog
 
 from valence_service.models import torch_model
-from valence_service.models.folder import ModelUnusable
+from valence_service.models.folder import CannotConvert
 from valence_service.models.prepared import Facts, Prepared
 
 if TYPE_CHECKING:
@@ -21,12 +21,15 @@ log = structlog.get_logger()
 
 
 def convert(folder: ModelFolder) -> Prepared:
-    """Trace the folder's model. Blocks for seconds and logs each step. Raises ModelUnusable."""
+    """Trace the folder's model. Blocks for seconds and logs each step.
+
+    Raises ModelUnusable, and CannotConvert where only this engine is at a loss.
+    """
     started = time.monotonic()
     log.info("converting", model=folder.name, step="1 of 2: reading the weights")
     model, tokenizer = torch_model.read_model(folder)
     if not getattr(tokenizer, "is_fast", False):
-        raise ModelUnusable(
+        raise CannotConvert(
             f"{folder.name} has no fast tokenizer, and the openvino engine needs one: "
             "--engine pipeline"
         )
@@ -42,7 +45,7 @@ def convert(folder: ModelFolder) -> Prepared:
             )
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
-        raise ModelUnusable(
+        raise CannotConvert(
             f"OpenVINO cannot convert {folder.name}: --engine pipeline computes it ({reason})"
         ) from error
     log.info("converted", model=folder.name, seconds=round(time.monotonic() - started, 1))

@@ -25,6 +25,10 @@ class ModelUnusable(Exception):
     """The model cannot be served; the message says what to do."""
 
 
+class CannotConvert(ModelUnusable):
+    """OpenVINO cannot take the model; the pipeline may."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
     """An ordinary Hugging Face folder, its weights read to the end once."""

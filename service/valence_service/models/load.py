@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from valence_service.models.choice import Choice, can_convert, choose
-from valence_service.models.folder import ModelFolder, ModelUnusable, find_model
+from valence_service.models.choice import Choice, choose
+from valence_service.models.folder import (
+    CannotConvert,
+    ModelFolder,
+    ModelUnusable,
+    find_model,
+)
 from valence_service.models.labels import read_labels
 from valence_service.sentiment import ModelInfo
 
@@ -83,11 +88,11 @@ def _choose(
         return choice, None
     try:
         return choice, prepare(folder, choice.precision, source.cache_dir, must_keep=must_keep)
-    except ModelUnusable as error:
-        if source.engine != "auto" or not can_convert():
+    except CannotConvert as error:
+        if source.engine != "auto":
             raise
         log.warning("engine", chosen="pipeline", reason=str(error))
-        precision = source.precision if source.precision != "auto" else "f32"
+        precision = "f32" if source.precision == "auto" else source.precision
         reason = "pipeline: OpenVINO could not convert the model"
         return Choice("pipeline", precision, "cpu", reason), None
 
