@@ -56,12 +56,10 @@ class Server:
 
 
 @contextmanager
-def launched(
-    *arguments: str, env: Mapping[str, str] | None = None, python: Sequence[str] = MODULE
-) -> Iterator[Server]:
+def launched(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
     """A server that has been started, and perhaps not yet serves."""
     process = subprocess.Popen(
-        command("--port", "0", *arguments, python=python),
+        command("--port", "0", *arguments),
         stderr=subprocess.PIPE,
         text=True,
         env=environment(env),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import valence_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 # Where neither tokenizer nor configuration knows a limit. Attention is quadratic: some is needed.
 MAX_TOKENS_WITHOUT_LIMIT = 512
@@ -147,6 +147,12 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise ModelUnusable(f"{path} holds no JSON object: is the model's folder complete?")
     return read
+
+
+def least_limit(limits: Iterable[int | None]) -> int:
+    """The least of the limits on a text's tokens; tokenizers without one say None or 10^30."""
+    known = (limit for limit in limits if limit and limit < 10**9)
+    return min(known, default=MAX_TOKENS_WITHOUT_LIMIT)
 
 
 def weights_of(folder: Path) -> list[Path]:

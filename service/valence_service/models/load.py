@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelSource", "ModelUnusable", "load_classifiers", "prepare_model"]
 
-# More streams than this answer no more texts a second, and each costs memory.
+# Each stream costs memory; beyond this many, a stream gets several cores instead.
 MAX_DEFAULT_STREAMS = 8
 log = structlog.get_logger()
 

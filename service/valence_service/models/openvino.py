@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from valence_service.models.prepared import Facts, Prepared
     from valence_service.sentiment import ModelInfo, Sentiment
 
-LIKE_LENGTH = 0.75
-# More texts in a pass answer no more a second: what they compute leaves the cache.
+# More texts in a pass answer no more a second: docs/decisions/0006-two-compiled-forms.md.
 MAX_PASS_TEXTS = 16
 
 
@@ -33,16 +32,14 @@ def compile_model(
     prepared: Prepared, precision: str, *, streams: int, threads: int
 ) -> openvino.CompiledModel:
     """The model for the CPU, computing as many passes at once as there are streams."""
-    return openvino.Core().compile_model(
-        prepared.model,
-        "CPU",
-        {
-            "NUM_STREAMS": streams,
-            "INFERENCE_NUM_THREADS": threads,
-            # What an int8 model does not do in int8, it does in this.
-            "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else "bf16",
-        },
-    )
+    settings: dict[str, int | str] = {
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": threads,
+    }
+    if precision != "int8":
+        # What an int8 model does not do in int8, it does in what the processor does best.
+        settings["INFERENCE_PRECISION_HINT"] = precision
+    return openvino.Core().compile_model(prepared.model, "CPU", settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,6 @@ class OpenVinoClassifier:
             used,
             max_texts=MAX_PASS_TEXTS if self._facts.pad_id is not None else 1,
             max_tokens=self._max_pass_tokens,
-            like_length=LIKE_LENGTH,
         ):
             logits = self._infer(self._pad([encodings[index] for index in group]))
             for index, row in zip(group, activate(logits, self._activation), strict=True):

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+# Below this part of the longest text's tokens, padding costs more than a pass of its own.
+LIKE_LENGTH = 0.7
 
-def passes(
-    lengths: Sequence[int], *, max_texts: int, max_tokens: int, like_length: float
-) -> Iterator[list[int]]:
+
+def passes(lengths: Sequence[int], *, max_texts: int, max_tokens: int) -> Iterator[list[int]]:
     """Indices into lengths (tokens of each text), in groups to compute together, longest first.
 
     A group has at most max_texts texts and max_tokens tokens, padding included; a text above that
-    goes alone. Its shortest text has at least the part like_length of its longest one's tokens:
-    below that, padding costs more than a pass of its own.
+    goes alone. Its shortest text has at least LIKE_LENGTH of its longest one's tokens.
     """
     group: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         longest = lengths[group[0]] if group else 0
         full = len(group) >= max_texts or (len(group) + 1) * longest > max_tokens
-        if group and (full or lengths[index] < like_length * longest):
+        if group and (full or lengths[index] < LIKE_LENGTH * longest):
             yield group
             group = []
         group.append(index)

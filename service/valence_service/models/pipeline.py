@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from valence_service.sentiment import ModelInfo, Sentiment
 
-LIKE_LENGTH = 0.7
-
 
 @dataclass(frozen=True, slots=True)
 class PipelineClassifier:
@@ -40,7 +38,6 @@ class PipelineClassifier:
             used,
             max_texts=len(texts) if pads(model, tokenizer) else 1,
             max_tokens=self.max_pass_tokens,
-            like_length=LIKE_LENGTH,
         ):
             results: Any = self.pipeline(
                 [texts[index] for index in group],

@@ -14,11 +14,7 @@ import structlog
 from tokenizers import Tokenizer
 
 from valence_service.models.choice import PIPELINE_EXTRA, can_convert
-from valence_service.models.folder import (
-    MAX_TOKENS_WITHOUT_LIMIT,
-    ModelFolder,
-    ModelUnusable,
-)
+from valence_service.models.folder import ModelFolder, ModelUnusable, least_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,14 +122,10 @@ def _facts(folder: ModelFolder, tokenizer: Tokenizer) -> Facts:
     positions = config.get("max_position_embeddings")
     if positions and config.get("model_type") in _OFFSET_FAMILIES:
         positions -= config.get("pad_token_id", 1) + 1
-    limits = [limit for limit in (positions, settings.get("model_max_length")) if limit]
     pad = settings.get("pad_token")
     pad = pad.get("content") if isinstance(pad, dict) else pad
     return Facts(
-        # Tokenizers without a limit say 10^30.
-        max_tokens=int(
-            min((limit for limit in limits if limit < 10**9), default=MAX_TOKENS_WITHOUT_LIMIT)
-        ),
+        max_tokens=int(least_limit((positions, settings.get("model_max_length")))),
         pad_id=config.get("pad_token_id", tokenizer.token_to_id(pad) if pad else None),
         pad_left=settings.get("padding_side") == "left",
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
-from valence_service.models.folder import MAX_TOKENS_WITHOUT_LIMIT, ModelUnusable
+from valence_service.models.folder import ModelUnusable, least_limit
 
 if TYPE_CHECKING:
     from valence_service.models.folder import ModelFolder
@@ -40,12 +40,10 @@ def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tu
 
 def max_tokens(model: Any, tokenizer: Any) -> int:
     """The most tokens of a text that the model reads, its special tokens included."""
-    limits: list[int] = [tokenizer.model_max_length]
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions:
-        limits.append(positions - _first_position(model))
-    # Tokenizers without a limit say 10^30.
-    return min((limit for limit in limits if limit < 10**9), default=MAX_TOKENS_WITHOUT_LIMIT)
+        positions -= _first_position(model)
+    return least_limit((tokenizer.model_max_length, positions))
 
 
 def _first_position(model: Any) -> int:
