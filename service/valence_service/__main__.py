@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import sys
 from typing import NoReturn
@@ -14,6 +15,7 @@ FAILED, USAGE = 1, 2
 
 def main() -> NoReturn:
     """Serve until told to stop. Exits with 0, 1 (cannot serve) or 2 (a wrong setting)."""
+    faulthandler.enable()  # a crash, or SIGABRT where it hangs, prints what each thread does
     try:
         settings = read_settings(sys.argv[1:])
     except SettingsError as error:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 NOTICE_SECONDS = 0.5
 # grpc ends calls that have arrived and not yet begun with CANCELLED (grpc/grpc#41785). So it is
 # told to stop only when none has arrived for QUIET_SECONDS; those that do are told UNAVAILABLE.
-QUIET_SECONDS = 0.05
-QUIET_AT_MOST_SECONDS = 2.0
+QUIET_SECONDS = 0.25
+QUIET_AT_MOST_SECONDS = 3.0
 log = structlog.get_logger()
 
 
@@ -57,6 +57,10 @@ async def serve(settings: Settings) -> None:
     with _stop_signals() as stop:
         await server.start()
         log.info("starting", address=address, model=settings.model or "embedded")
+        # Imports create much and drop little, so the collector would only cost time. And where
+        # it meets one of grpc's objects while an import holds logging's lock, grpc can deadlock
+        # (grpc/grpc#43421).
+        gc.disable()
         loading = asyncio.create_task(_load(settings))
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -137,6 +141,7 @@ async def _open(
     # What lives by now lives to the end: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    gc.enable()
     servicer.open(batcher, classifiers[0].info)
     return batcher
 
@@ -175,7 +180,7 @@ async def _drain(
     await asyncio.sleep(min(NOTICE_SECONDS, grace_seconds / 10))
     servicer.drain()
     health.end()
-    await _quiet(servicer, min(QUIET_AT_MOST_SECONDS, grace_seconds / 5))
+    await _quiet(servicer, min(QUIET_AT_MOST_SECONDS, grace_seconds / 3))
     left = max(0.0, ends - time.monotonic())
     stopped = asyncio.create_task(server.stop(left))
     # The batcher fails what it could not compute a little before the server cuts calls off, so
@@ -188,10 +193,13 @@ async def _drain(
 async def _quiet(servicer: SentimentServicer, at_most_seconds: float) -> None:
     """Until no call arrives any more, or the time is over."""
     ends = time.monotonic() + at_most_seconds
-    refused = -1
-    while refused != servicer.refused_calls and time.monotonic() < ends:
+    quiet = False
+    while not quiet and (asleep := time.monotonic()) < ends:
         refused = servicer.refused_calls
         await asyncio.sleep(QUIET_SECONDS)
+        # On a machine too busy to wake this loop in time, silence says nothing.
+        on_time = time.monotonic() - asleep < 2 * QUIET_SECONDS
+        quiet = on_time and refused == servicer.refused_calls
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,10 +39,16 @@ class Server:
     def event(self, name: str) -> dict[str, Any]:
         """The next log event of that name; skips others, and fails where the log ends first."""
         seen = []
-        for line in self.lines():
-            seen.append(line)
-            if line.startswith("{") and (event := json.loads(line))["event"] == name:
-                return dict(event)
+        # A server that hangs is made to print where: it enables faulthandler.
+        hung = threading.Timer(START_SECONDS, self.process.send_signal, [signal.SIGABRT])
+        hung.start()
+        try:
+            for line in self.lines():
+                seen.append(line)
+                if line.startswith("{") and (event := json.loads(line))["event"] == name:
+                    return dict(event)
+        finally:
+            hung.cancel()
         raise AssertionError(f"no event {name!r} in:\n{''.join(seen)}")
 
     def lines(self) -> Iterator[str]:
