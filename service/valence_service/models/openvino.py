@@ -16,7 +16,7 @@ import openvino
 from tokenizers import Tokenizer
 
 from valence_service.models.labels import read_scores
-from valence_service.models.passes import passes
+from valence_service.models.passes import passes, rounded_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from valence_service.models.prepared import Facts, Prepared
     from valence_service.sentiment import ModelInfo, Sentiment
 
-# More texts in a pass answer no more a second: docs/decisions/0006-two-compiled-forms.md.
+# More of either in a pass answer no more a second: docs/decisions/0007-few-shapes.md.
 MAX_PASS_TEXTS = 16
+MAX_PASS_TOKENS = 1024
+# Shorter texts are filled up to it.
+LEAST_TOKENS = 16
 
 
 def compile_model(
@@ -83,12 +86,13 @@ class OpenVinoClassifier:
         scores: list[Mapping[str, float]] = [{}] * len(texts)
         names = [label.name for label in self.info.labels]
         for group in passes(
-            used,
+            [self._width(tokens) for tokens in used],
             max_texts=MAX_PASS_TEXTS if self._facts.pad_id is not None else 1,
-            max_tokens=self._max_pass_tokens,
+            max_tokens=min(self._max_pass_tokens, MAX_PASS_TOKENS),
         ):
             logits = self._infer(self._pad([encodings[index] for index in group]))
-            for index, row in zip(group, activate(logits, self._activation), strict=True):
+            # Of the rows that fill the pass up nobody asks.
+            for index, row in zip(group, activate(logits, self._activation), strict=False):
                 scores[index] = dict(zip(names, row.tolist(), strict=True))
         return [
             read_scores(
@@ -114,14 +118,26 @@ class OpenVinoClassifier:
         finally:
             self._tokenizer.no_truncation()
 
+    def _width(self, tokens: int) -> int:
+        """How many tokens a pass has for a text of so many.
+
+        The kernels of each new shape take the time of several passes to make, and memory for good:
+        so there are few shapes.
+        """
+        if self._facts.pad_id is None:
+            return tokens
+        return min(rounded_up(tokens, least=LEAST_TOKENS), self.info.max_tokens)
+
     def _pad(self, encodings: Sequence[Any]) -> dict[str, np.ndarray]:
-        """What the model takes, each of shape [texts, tokens of the longest], int64."""
+        """What the model takes, int64, each of shape [texts, tokens], both rounded up."""
         lengths = [len(encoding) for encoding in encodings]
-        shape = (len(encodings), max(lengths))
+        shape = (rounded_up(len(encodings)), self._width(max(lengths)))
         arrays = {
             "input_ids": np.full(shape, self._facts.pad_id or 0, np.int64),
             "attention_mask": np.zeros(shape, np.int64),
         }
+        # Attention to nothing at all is not defined.
+        arrays["attention_mask"][len(encodings) :] = 1
         if "token_type_ids" in self._inputs:
             arrays["token_type_ids"] = np.zeros(shape, np.int64)
         for row, (encoding, length) in enumerate(zip(encodings, lengths, strict=True)):

@@ -1,4 +1,4 @@
-"""Which texts of a batch share a pass through the model."""
+"""Which texts of a batch share a pass through the model, and what the pass is filled up to."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ def passes(lengths: Sequence[int], *, max_texts: int, max_tokens: int) -> Iterat
         group.append(index)
     if group:
         yield group
+
+
+def rounded_up(number: int, *, least: int = 1) -> int:
+    """The first of 1, 2, 3, 4, 6, 8, 12, 16, 24 ... that is neither below number nor least.
+
+    Powers of two and what lies half-way between: they are few, and less than half is added.
+    """
+    power: int = 1 << (max(number, least) - 1).bit_length()
+    between = power * 3 // 4
+    return between if between >= max(number, least) else power
