@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -120,14 +121,14 @@ def _pipelines(
 def _compiled(
     info: ModelInfo, prepared: Prepared, activation: str, streams: int, max_pass_tokens: int
 ) -> list[Classifier]:
-    from valence_service.models.openvino import LoneRequest, OpenVinoClassifier, compile_model
+    from valence_service.models.openvino import LoneForm, OpenVinoClassifier, compile_model
 
     def compiled(streams: int) -> CompiledModel:
         return compile_model(prepared, info.precision, streams=streams, threads=_cores())
 
     crowd = compiled(streams)
     # One stream has all the cores as it is.
-    lone = LoneRequest(compiled(1).create_infer_request()) if streams > 1 else None
+    lone = LoneForm(functools.partial(compiled, 1)) if streams > 1 else None
     return [
         OpenVinoClassifier(
             info, crowd, lone, prepared, activation=activation, max_pass_tokens=max_pass_tokens

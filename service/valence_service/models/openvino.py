@@ -8,18 +8,18 @@ on all cores: that answers one text soonest. docs/decisions has the figures.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openvino
+import structlog
 from tokenizers import Tokenizer
 
 from valence_service.models.labels import read_scores
 from valence_service.models.passes import passes, rounded_up
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from valence_service.models.prepared import Facts, Prepared
     from valence_service.sentiment import ModelInfo, Sentiment
@@ -29,6 +29,7 @@ MAX_PASS_TEXTS = 16
 MAX_PASS_TOKENS = 1024
 # Shorter texts are filled up to it.
 LEAST_TOKENS = 16
+log = structlog.get_logger()
 
 
 def compile_model(
@@ -45,12 +46,38 @@ def compile_model(
     return openvino.Core().compile_model(prepared.model, "CPU", settings)
 
 
-@dataclass(frozen=True, slots=True)
-class LoneRequest:
-    """The low-latency form, for one pass at a time."""
+class LoneForm:
+    """The low-latency form, for one pass at a time.
 
-    request: openvino.InferRequest
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    Compiled in a thread beside the first calls: the crowd's form answers them too, so the start
+    need not wait for it.
+    """
+
+    def __init__(self, compile_form: Callable[[], openvino.CompiledModel]) -> None:
+        self._lock = threading.Lock()
+        self._request: openvino.InferRequest | None = None
+        self.compiling = threading.Thread(
+            target=self._compile, args=(compile_form,), daemon=True, name="compile-lone-form"
+        )
+        self.compiling.start()
+
+    def _compile(self, compile_form: Callable[[], openvino.CompiledModel]) -> None:
+        try:
+            self._request = compile_form().create_infer_request()
+        except Exception:
+            log.exception("lone_form", hint="lone texts take the crowd's form, which is slower")
+
+    def infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray | None:
+        """Logits of shape [texts, labels]; None where another worker holds it, or before it is.
+
+        While another holds it, the machine is no longer one caller's, and a share of it is quicker.
+        """
+        if self._request is None or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return _run(self._request, inputs)
+        finally:
+            self._lock.release()
 
 
 class OpenVinoClassifier:
@@ -60,7 +87,7 @@ class OpenVinoClassifier:
         self,
         info: ModelInfo,
         crowd: openvino.CompiledModel,
-        lone: LoneRequest | None,
+        lone: LoneForm | None,
         prepared: Prepared,
         *,
         activation: str,
@@ -150,14 +177,10 @@ class OpenVinoClassifier:
 
     def _infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Logits of shape [texts, labels], float32."""
-        alone = len(inputs["input_ids"]) == 1
-        lone = self._lone
-        # Taken by another worker, the machine is no longer one caller's: then a share is quicker.
-        if alone and lone is not None and lone.lock.acquire(blocking=False):
-            try:
-                return _run(lone.request, inputs)
-            finally:
-                lone.lock.release()
+        if self._lone is not None and len(inputs["input_ids"]) == 1:
+            logits = self._lone.infer(inputs)
+            if logits is not None:
+                return logits
         return _run(self._request, inputs)
 
 

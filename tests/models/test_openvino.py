@@ -1,0 +1,57 @@
+"""The lone caller's form, and how few shapes the model sees."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import pytest
+from structlog.testing import capture_logs
+from valence_service.models import openvino as engine
+from valence_service.models.folder import find_model
+from valence_service.models.openvino import LoneForm, compile_model
+from valence_service.models.prepared import prepare
+
+from tests.support import models
+from tests.support.loading import load
+
+INPUTS = {"input_ids": np.array([[2, 5, 6, 3]]), "attention_mask": np.ones((1, 4), np.int64)}
+
+
+def test_the_lone_form_computes_what_the_crowds_does(two_labels: str, tmp_path: Path) -> None:
+    prepared = prepare(find_model(two_labels, None), "f32", tmp_path)
+    crowd = compile_model(prepared, "f32", streams=2, threads=2)
+    expected = crowd.create_infer_request().infer(INPUTS)[0]
+    lone = LoneForm(functools.partial(compile_model, prepared, "f32", streams=1, threads=2))
+    lone.compiling.join()
+    assert lone.infer(INPUTS) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_lone_form_that_does_not_compile_is_done_without() -> None:
+    def fails() -> openvino.CompiledModel:
+        raise RuntimeError("no memory")
+
+    with capture_logs() as logged:
+        lone = LoneForm(fails)
+        lone.compiling.join()
+    assert lone.infer(INPUTS) is None
+    assert [entry["event"] for entry in logged] == ["lone_form"]
+
+
+def test_the_model_sees_few_shapes(two_labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = set()
+
+    def spy(request: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        shapes.add(inputs["input_ids"].shape)
+        return run(request, inputs)
+
+    run = engine._run
+    monkeypatch.setattr(engine, "_run", spy)
+    classifier = load(two_labels, engine="openvino")
+    for count in range(1, 34):
+        classifier.classify([models.TEXTS[0] + " good" * (n % 20) for n in range(count)])
+    assert len(shapes) <= 8 * 3
+    assert {tokens for _, tokens in shapes} <= {16, 24, 32, 48}
