@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,15 +25,28 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 CALLERS = (1, 4, 16, 64, 256)
+QUICK_CALLERS = (1, 64)
+QUICK_SECONDS = 1.5
 WARM_SECONDS = 2.0
 RESULTS = HERE.parent / "build/bench.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int
+    seconds: float
+    """Of each load, its warm-up not counted."""
+    callers: tuple[int, ...]
+
 
 Runs = dict[str, dict[str, list[float]]]
 """By server and measure, a value for each round."""
 
 
 def measure(
-    subject: Subject, sets: dict[str, list[str]], seconds: float, bar: tqdm[NoReturn]
+    subject: Subject, sets: dict[str, list[str]], plan: Plan, bar: tqdm[NoReturn]
 ) -> dict[str, float]:
     """One start of a server, and every load on it."""
     found: dict[str, float] = {}
@@ -40,19 +54,19 @@ def measure(
         found["start seconds"] = server.start_seconds
         load.unary(server, sets["short"], callers=64, seconds=WARM_SECONDS)
         bar.update()
-        for callers in CALLERS:
-            got = load.unary(server, sets["short"], callers=callers, seconds=seconds)
+        for callers in plan.callers:
+            got = load.unary(server, sets["short"], callers=callers, seconds=plan.seconds)
             found[f"texts/s, {callers} callers"] = got.texts_per_second
             for percentile, wait in got.wait_ms.items():
                 found[f"ms, p{percentile}, {callers} callers"] = wait
             bar.update()
         if subject.protocol == "grpc":
-            found["texts/s, stream"] = load.stream(server, sets["short"], seconds=seconds)
+            found["texts/s, stream"] = load.stream(server, sets["short"], seconds=plan.seconds)
         bar.update()
         found["memory MB"] = server.memory_mb()
         load.unary(server, sets["mixed"], callers=64, seconds=WARM_SECONDS)
         bar.update()
-        mixed = load.unary(server, sets["mixed"], callers=64, seconds=seconds)
+        mixed = load.unary(server, sets["mixed"], callers=64, seconds=plan.seconds)
         found["texts/s, mixed, 64 callers"] = mixed.texts_per_second
         found["memory MB, after mixed"] = server.memory_mb()
         bar.update()
@@ -80,39 +94,41 @@ def engine_alone(model: Path, seconds: float) -> dict[str, float]:
 def main() -> None:
     """Measure, keep the numbers in build/bench.json, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of short loads")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4, help="of each load")
+    parser.add_argument("--quick", action="store_true", help="one round, fewer loads")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3, help="of each load")
     parser.add_argument("--only", default="", help="servers with this in their name")
     parser.add_argument("--model", type=Path, default=Path(valence_model.path()))
     parser.add_argument("--report-only", action="store_true", help="write the page anew")
     arguments = parser.parse_args()
     if not arguments.report_only:
         load.need_h2load()
-        rounds, seconds = (1, 2.0) if arguments.quick else (arguments.rounds, arguments.seconds)
-        runs = compare(arguments.model.resolve(), rounds, seconds, arguments.only)
+        plan = Plan(arguments.rounds, arguments.seconds, CALLERS)
+        if arguments.quick:
+            plan = Plan(1, QUICK_SECONDS, QUICK_CALLERS)
+        runs = compare(arguments.model.resolve(), plan, arguments.only)
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(runs, indent=1))
     print(report.write(json.loads(RESULTS.read_text()), HERE.parent / "docs"))
 
 
-def compare(model: Path, rounds: int, seconds: float, only: str) -> Runs:
+def compare(model: Path, plan: Plan, only: str) -> Runs:
     """Every round of every server, and the engine alone."""
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     sets = {"short": texts.short(tokenizer), "mixed": texts.mixed(tokenizer)}
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else it warns of each server's fork
     chosen = [subject for subject in subjects(model) if only.lower() in subject.name.lower()]
     runs: Runs = defaultdict(lambda: defaultdict(list))
-    steps = len(CALLERS) + 4
-    with tqdm(total=rounds * (len(chosen) * steps + 1), unit="load") as bar:
-        for number in range(rounds):
+    steps = len(plan.callers) + 4
+    with tqdm(total=plan.rounds * (len(chosen) * steps + 1), unit="load") as bar:
+        for number in range(plan.rounds):
             # Another order in each round: who comes first may find the machine cooler.
             for subject in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]:
                 bar.set_description(f"round {number + 1}, {subject.name}")
-                for name, value in measure(subject, sets, seconds, bar).items():
+                for name, value in measure(subject, sets, plan, bar).items():
                     runs[subject.name][name].append(value)
             bar.set_description(f"round {number + 1}, {report.ENGINE}")
-            for name, value in engine_alone(model, seconds).items():
+            for name, value in engine_alone(model, plan.seconds).items():
                 runs[report.ENGINE][name].append(value)
             bar.update()
     return runs

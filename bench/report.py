@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ PLOTS = {
     "start": "Seconds from process start to the first answer",
     "memory": "Resident memory after short texts, MB",
 }
-CALLERS = (1, 4, 16, 64, 256)
+_CALLERS = re.compile(r"texts/s, (\d+) callers")
 COLUMNS = (
     ("texts/s, 64 callers", "texts/s, 64 callers", 0),
     ("texts/s, mixed, 64 callers", "mixed lengths, 64 callers", 0),
@@ -103,7 +104,7 @@ def _introduction(runs: Runs) -> str:
     )
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return INTRODUCTION.format(
-        minutes=5 * rounds,
+        minutes=7 * rounds,
         rounds=rounds,
         s="s" * (rounds != 1),
         cpu=cpu,
@@ -184,12 +185,13 @@ def _style(name: str) -> dict[str, Any]:
 
 def _plot_lines(runs: Runs, path: Path) -> None:
     figure, axes = _figure()
+    callers = sorted(int(found[1]) for name in runs[OURS] if (found := _CALLERS.fullmatch(name)))
     for name, measures in runs.items():
         if name != ENGINE:
-            rates = [statistics.median(measures[f"texts/s, {n} callers"]) for n in CALLERS]
-            axes.plot(CALLERS, rates, marker="o", markersize=4, label=name, **_style(name))
+            rates = [statistics.median(measures[f"texts/s, {n} callers"]) for n in callers]
+            axes.plot(callers, rates, marker="o", markersize=4, label=name, **_style(name))
     axes.set(xscale="log", xlabel="callers", ylabel="texts/s", title=PLOTS["throughput"])
-    axes.set_xticks(CALLERS, [str(n) for n in CALLERS])
+    axes.set_xticks(callers, [str(n) for n in callers])
     axes.set_ylim(bottom=0)
     figure.legend(loc="outside right upper", frameon=False)
     _save(figure, path)
