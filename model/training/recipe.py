@@ -78,13 +78,13 @@ def _labelled(*, products: int, businesses: int, clothes: int) -> tuple[Source, 
 
 _TEACHERS_READ = _labelled(products=400, businesses=2_600, clothes=600)
 TEACHERS = (
-    Run("teacher 1", 1, 3, 1e-4, 0.0, _TEACHERS_READ),
+    Run("teacher 1", 1, 2, 1e-4, 3.3e-5, _TEACHERS_READ),
     Run(
         "teacher 2",
         2,
         2,
         1e-4,
-        3.5e-5,
+        3.3e-5,
         (*_TEACHERS_READ, Source("yelp_style_weak.test", rows=40_000)),
     ),
 )

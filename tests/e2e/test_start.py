@@ -12,6 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from valence.v1 import sentiment_pb2 as pb
+from valence.v1 import sentiment_pb2_grpc
 
 from tests.support.server import Server, command, environment, launched, run
 
@@ -120,6 +122,25 @@ def test_a_converted_model_is_served_without_torch(two_labels: str, tmp_path: Pa
         env=environment(),
     )
     assert imported.stdout == "[]\n"
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = sys.modules["transformers"] = None
+from valence_service.__main__ import main
+main()
+"""
+
+
+def test_the_embedded_model_needs_no_torch() -> None:
+    with launched(python=("-c", WITHOUT_TORCH)) as server:
+        facts = server.event("SERVING")
+        assert (facts["engine"], facts["precision"]) == ("openvino", "int8")
+        with grpc.insecure_channel(facts["address"]) as channel:
+            stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
+            response = stub.Classify(pb.ClassifyRequest(text="I loved every minute of it"))
+        assert response.sentiment.label == "POSITIVE"
+        assert server.end() == 0
 
 
 def test_prepare_converts_and_exits(two_labels: str, tmp_path: Path) -> None:

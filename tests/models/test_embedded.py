@@ -11,6 +11,8 @@ import transformers
 import valence_model
 from safetensors import safe_open
 
+from tests.support.loading import load
+
 FOLDER = Path(valence_model.path())
 
 PLAIN = {
@@ -57,6 +59,19 @@ def test_its_configuration_says_what_it_is() -> None:
 def test_it_reads_plain_words(pipeline: Any, label: str) -> None:
     for text in PLAIN[label]:
         assert pipeline(text)[0]["label"] == label, text
+
+
+@pytest.mark.parametrize(("precision", "apart"), [("f32", 1e-3), ("bf16", 0.05), ("int8", 0.1)])
+def test_compiled_it_reads_the_same(pipeline: Any, precision: str, apart: float) -> None:
+    texts = [text for group in PLAIN.values() for text in group]
+    compiled = load(None, engine="openvino", precision=precision)
+    for sentiment, expected in zip(compiled.classify(texts), pipeline(texts), strict=True):
+        assert sentiment.scores[0].label == expected["label"]
+        assert sentiment.scores[0].score == pytest.approx(expected["score"], abs=apart)
+
+
+def test_its_int8_form_is_small() -> None:
+    assert sum(file.stat().st_size for file in (FOLDER / "openvino").iterdir()) < 25_000_000
 
 
 def test_it_is_unsure_where_there_is_little_to_say(pipeline: Any) -> None:

@@ -63,10 +63,12 @@ class Server:
 
 
 @contextmanager
-def launched(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+def launched(
+    *arguments: str, env: Mapping[str, str] | None = None, python: Sequence[str] = MODULE
+) -> Iterator[Server]:
     """A server that has been started, and perhaps not yet serves."""
     process = subprocess.Popen(
-        command("--port", "0", *arguments),
+        command("--port", "0", *arguments, python=python),
         stderr=subprocess.PIPE,
         text=True,
         env=environment(env),
