@@ -56,8 +56,9 @@ class LoneForm:
     def __init__(self, compile_form: Callable[[], openvino.CompiledModel]) -> None:
         self._lock = threading.Lock()
         self._request: openvino.InferRequest | None = None
+        # No daemon: OpenVINO aborts a process that ends while it compiles.
         self.compiling = threading.Thread(
-            target=self._compile, args=(compile_form,), daemon=True, name="compile-lone-form"
+            target=self._compile, args=(compile_form,), name="compile-lone-form"
         )
         self.compiling.start()
 
