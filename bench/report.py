@@ -38,8 +38,8 @@ INTRODUCTION = """# Benchmarks
 
 Written by `make bench`, which anyone can run (it needs `h2load`; about {minutes} minutes). Every
 server holds the embedded model on the same machine, which the load generator shares with it. Each
-round starts each server afresh and asks it by itself; the figures are the median of {rounds}
-round{s}, the range of the rounds below it in brackets.
+round starts each server afresh and asks it by itself. The figures are the median of {rounds}
+round{s}, with the least and the most in brackets.
 
 **Machine:** {cpu}, {cores} cores, {memory} GiB, Python {python}.
 **Versions:** {versions}.
