@@ -31,6 +31,10 @@ MAX_PASS_TOKENS = 1024
 LEAST_TOKENS = 16
 log = structlog.get_logger()
 
+# OpenVINO fills its table of types when one is first asked for, and two threads that ask at once
+# deadlock over it and Python's lock. This is asked by one thread, before there are workers.
+openvino.Type.i64.to_dtype()
+
 
 def compile_model(
     prepared: Prepared, precision: str, *, streams: int, threads: int
