@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,25 @@ def test_a_lone_form_that_does_not_compile_is_done_without() -> None:
         lone.compiling.join()
     assert lone.infer(INPUTS) is None
     assert [entry["event"] for entry in logged] == ["lone_form"]
+
+
+FIRST_PASSES_AT_ONCE = """
+import sys, threading
+import openvino
+from valence_service.models import openvino as engine
+sys.setswitchinterval(1e-6)
+barrier = threading.Barrier(4)
+def ask():
+    barrier.wait()
+    openvino.Type.i64.to_dtype()
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_the_first_passes_of_two_workers_do_not_deadlock() -> None:
+    subprocess.run([sys.executable, "-c", FIRST_PASSES_AT_ONCE], check=True, timeout=60)
 
 
 def test_the_model_sees_few_shapes(two_labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
