@@ -20,6 +20,7 @@ import load
 import report
 import texts
 import valence_model
+from report import Runs
 from subjects import HERE, Subject, running, subjects
 from tokenizers import Tokenizer
 from tqdm import tqdm
@@ -39,10 +40,6 @@ class Plan:
     seconds: float
     """Of each load, its warm-up not counted."""
     callers: tuple[int, ...]
-
-
-Runs = dict[str, dict[str, list[float]]]
-"""By server and measure, a value for each round."""
 
 
 def measure(
@@ -98,7 +95,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round, fewer loads")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of each load")
-    parser.add_argument("--only", default="", help="servers with this in their name")
+    parser.add_argument(
+        "--only", default="", help="beside Valence, the servers with this in their name"
+    )
     parser.add_argument("--model", type=Path, default=Path(valence_model.path()))
     parser.add_argument("--report-only", action="store_true", help="write the page anew")
     arguments = parser.parse_args()
@@ -118,7 +117,11 @@ def compare(model: Path, plan: Plan, only: str) -> Runs:
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     sets = {"short": texts.short(tokenizer), "mixed": texts.mixed(tokenizer)}
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else it warns of each server's fork
-    chosen = [subject for subject in subjects(model) if only.lower() in subject.name.lower()]
+    chosen = [
+        subject
+        for subject in subjects(model)
+        if subject.name == report.OURS or only.lower() in subject.name.lower()
+    ]
     runs: Runs = defaultdict(lambda: defaultdict(list))
     steps = len(plan.callers) + 4
     with tqdm(total=plan.rounds * (len(chosen) * steps + 1), unit="load") as bar:

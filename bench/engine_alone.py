@@ -39,7 +39,7 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
     these = {"short": texts.short, "mixed": texts.mixed}[chosen](tokenizer)
     lone = lone_ms(classifiers[0], these[0])
-    batch = (these * (BATCH // len(these)))[:BATCH]
+    batch = these * (BATCH // len(these))
     counted_from = time.perf_counter() + seconds / 2
     counts = [0] * len(classifiers)
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from load import PERCENTILES
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from subjects import ENVIRONMENTS
+from subjects import PEERS
 
 Runs = dict[str, dict[str, list[float]]]
+"""By server and measure, a value for each round."""
 OURS, ENGINE = "Valence", "engine alone"
 PLOTS = {
     "throughput": "Texts a second against callers",
@@ -33,6 +35,7 @@ COLUMNS = (
     ("ms, p99, 64 callers", "ms of 64, p99", 0),
     ("start seconds", "start, s", 1),
     ("memory MB", "memory, MB", 0),
+    ("memory MB, after mixed", "after mixed lengths, MB", 0),
 )
 INTRODUCTION = """# Benchmarks
 
@@ -57,6 +60,8 @@ SERVERS = """## What is compared
 * **LitServe**, **MLServer**, **Ray Serve**: with their batching on (at most 64 texts, 5 ms), the
   pipeline called on the batch, one worker that may use all cores. **OpenVINO inside** has the same
   int8 model instead, so that serving itself is compared.
+
+The `tokenizers` library's own threads are off for all (`TOKENIZERS_PARALLELISM=false`).
 
 Their files are in `bench/peers/`, an environment for each.
 """
@@ -84,16 +89,9 @@ def _introduction(runs: Runs) -> str:
         name: importlib.metadata.version(name)
         for name in ("grpcio", "openvino", "torch", "transformers", "fastapi", "uvicorn")
     }
-    for environment, package in (
-        ("litserve", "litserve"),
-        ("mlserver", "mlserver"),
-        ("ray", "ray"),
-    ):
-        found = list(
-            (ENVIRONMENTS / environment).glob(f"lib/*/site-packages/{package}-*.dist-info")
-        )
-        if found:
-            versions[package] = found[0].name.removesuffix(".dist-info").split("-")[1]
+    for packages in sorted(PEERS.glob("*.txt")):
+        pins = (line.split("==") for line in packages.read_text().splitlines())
+        versions |= {name: pin for name, pin in pins if name.startswith(packages.stem)}
     cpu = next(
         (
             line.split(":")[1].strip()
@@ -166,10 +164,10 @@ def _ratios(runs: Runs) -> str:
     return "\n".join(lines)
 
 
-def _figure(height: float = 3.2) -> tuple[Figure, Axes]:
+def _figure() -> tuple[Figure, Axes]:
     plt.switch_backend("svg")
     plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "valence", "font.size": 9}
-    figure, axes = plt.subplots(figsize=(7.5, height), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
@@ -199,13 +197,12 @@ def _plot_lines(runs: Runs, path: Path) -> None:
 
 def _plot_waits(runs: Runs, path: Path) -> None:
     figure, axes = _figure()
-    percentiles = (50, 90, 99)
     for name, measures in runs.items():
         if name != ENGINE:
-            waits = [statistics.median(measures[f"ms, p{p}, 64 callers"]) for p in percentiles]
-            axes.plot(percentiles, waits, marker="o", markersize=4, label=name, **_style(name))
+            waits = [statistics.median(measures[f"ms, p{p}, 64 callers"]) for p in PERCENTILES]
+            axes.plot(PERCENTILES, waits, marker="o", markersize=4, label=name, **_style(name))
     axes.set(yscale="log", xlabel="percentile", ylabel="ms", title=PLOTS["waits"])
-    axes.set_xticks(percentiles)
+    axes.set_xticks(PERCENTILES)
     figure.legend(loc="outside right upper", frameon=False)
     _save(figure, path)
 

@@ -42,7 +42,6 @@ class Subject:
     protocol: str = "http"
     """``http`` is HTTP/1.1 and JSON, ``grpc`` is gRPC."""
     environment: dict[str, str] = field(default_factory=dict)
-    folder: Path = PEERS
 
     def payload(self, text: str) -> bytes:
         """The body of a request for one text."""
@@ -134,7 +133,7 @@ def running(subject: Subject) -> Iterator[Running]:
     process = subprocess.Popen(
         [filled(part) for part in subject.command],
         env=os.environ | {name: filled(value) for name, value in subject.environment.items()},
-        cwd=subject.folder,
+        cwd=PEERS,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
