@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -116,7 +115,6 @@ def compare(model: Path, plan: Plan, only: str) -> Runs:
     """Every round of every server, and the engine alone."""
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     sets = {"short": texts.short(tokenizer), "mixed": texts.mixed(tokenizer)}
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else it warns of each server's fork
     chosen = [
         subject
         for subject in subjects(model)

@@ -61,8 +61,6 @@ SERVERS = """## What is compared
   pipeline called on the batch, one worker that may use all cores. **OpenVINO inside** has the same
   int8 model instead, so that serving itself is compared.
 
-The `tokenizers` library's own threads are off for all (`TOKENIZERS_PARALLELISM=false`).
-
 Their files are in `bench/peers/`, an environment for each.
 """
 
