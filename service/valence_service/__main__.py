@@ -14,7 +14,7 @@ FAILED, USAGE = 1, 2
 
 
 def main() -> NoReturn:
-    """Serve until told to stop. Exits with 0, 1 (cannot serve) or 2 (a wrong setting)."""
+    """Serve until told to stop. Exits with 0, 1 (cannot serve any more) or 2 (a wrong setting)."""
     faulthandler.enable()  # a crash, or SIGABRT where it hangs, prints what each thread does
     try:
         settings = read_settings(sys.argv[1:])
@@ -30,6 +30,7 @@ def main() -> NoReturn:
     import uvloop
 
     from valence_service.app import prepare, serve
+    from valence_service.engine.watch import ModelLost
     from valence_service.models.load import ModelUnusable
     from valence_service.rpc.server import CannotListen
 
@@ -40,7 +41,7 @@ def main() -> NoReturn:
             # A quarter more unary calls a second than asyncio's own loop.
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(serve(settings))
-    except (CannotListen, ModelUnusable) as error:
+    except (CannotListen, ModelUnusable, ModelLost) as error:
         _leave(FAILED, str(error))
     except KeyboardInterrupt:
         _leave(130)

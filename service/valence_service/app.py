@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from valence_service.engine.batcher import Batcher
-from valence_service.engine.watch import CANARY, CanaryDied, ask_canary, watch
+from valence_service.engine.canary import Canary, ReplicaBroken
+from valence_service.engine.watch import watch
 from valence_service.models.load import ModelSource, ModelUnusable, load_classifiers, prepare_model
 from valence_service.rpc.health import HealthServicer
 from valence_service.rpc.observe import SERVICE_NAME
 from valence_service.rpc.server import build_server, listen
 from valence_service.rpc.servicer import SentimentServicer
-from valence_service.sentiment import Limits, ModelFailed, Unhealthy
+from valence_service.sentiment import Draining, Limits, Unhealthy
 from valence_service.settings import parse_label_valence
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ async def serve(settings: Settings) -> None:
                     seconds=round(time.monotonic() - started, 2),
                     **_facts(loading.result()[0]),
                 )
-                await _serve_until(stopping, batcher, servicer, health)
+                await _serve_until(stopping, batcher, servicer, health, settings.hang_seconds)
                 await _drain(server, servicer, health, batcher, settings.grace_seconds)
         finally:
             stopping.cancel()
@@ -128,12 +129,14 @@ async def _open(
         max_batch_texts=settings.max_batch_texts,
         max_batch_tokens=settings.max_batch_tokens,
         max_queue_texts=settings.max_queue_texts,
+        canary=Canary(positive=settings.model is None),
     )
     try:
-        # The first pass through a replica allocates and compiles; let no caller wait for it.
-        await batcher.warm_up(CANARY)
-        await ask_canary(batcher)
-    except (CanaryDied, ModelFailed) as error:
+        # The first pass through a replica also allocates and compiles: let no caller wait for it.
+        # The second shows how long a text takes.
+        for _ in range(2):
+            await batcher.check_replicas()
+    except ReplicaBroken as error:
         reason = error.__cause__ or error
         raise ModelUnusable(
             f"{settings.model or 'the embedded model'} does not answer: {reason}"
@@ -151,18 +154,23 @@ async def _serve_until(
     batcher: Batcher,
     servicer: SentimentServicer,
     health: HealthServicer,
+    hang_seconds: float,
 ) -> None:
-    """Serve; while the model does not answer, say so and refuse."""
+    """Serve; while the model does not answer, say so and refuse. Raises ModelLost."""
 
     def tell(healthy: bool) -> None:
-        servicer.refusal = None if healthy else Unhealthy("the model no longer answers")
         health.set(serving=healthy)
-        log.warning("health", serving=healthy)
+        if healthy:
+            servicer.refusal = None
+        else:
+            unhealthy = Unhealthy("the model no longer answers: call another server")
+            servicer.refuse(unhealthy)
+            batcher.fail_all(unhealthy)
 
-    watching = asyncio.create_task(watch(batcher, tell))
+    watching = asyncio.create_task(watch(batcher, tell, hang_seconds=hang_seconds))
     await asyncio.wait([stopping, watching], return_when=asyncio.FIRST_COMPLETED)
     if watching.done():
-        watching.result()  # it ends only by a fault of its own
+        watching.result()  # it ends only by raising
     watching.cancel()
 
 
@@ -178,7 +186,7 @@ async def _drain(
     ends = time.monotonic() + grace_seconds
     health.set(serving=False)
     await asyncio.sleep(min(NOTICE_SECONDS, grace_seconds / 10))
-    servicer.drain()
+    servicer.refuse(Draining("the server is ending: call another one"))
     health.end()
     await _quiet(servicer, min(QUIET_AT_MOST_SECONDS, grace_seconds / 3))
     left = max(0.0, ends - time.monotonic())

@@ -118,6 +118,13 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         10.0, ge=0, le=3600, description="seconds for accepted calls to end after SIGTERM"
     )
+    hang_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="seconds after which a batch that has not ended is given up and the process "
+        "ends with 1; from half of them on health is NOT_SERVING",
+    )
     verbose: CliImplicitFlag[bool] = Field(default=False, description="log every call")
 
 

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from valence_service.engine.batcher import Batcher
+from valence_service.engine.canary import CANARY
+from valence_service.engine.queue import Lane
 from valence_service.sentiment import Answer, LabelScore, ModelInfo, Polarity, Sentiment
 
 # A test that waits longer hangs.
@@ -36,7 +38,10 @@ def said(answer: Answer) -> str:
 
 
 class FakeClassifier:
-    """Keeps each batch at a gate until it is released, then answers or fails as it was told."""
+    """Keeps each batch at a gate until it is released, then answers or fails as it was told.
+
+    The canary passes by the gate, and is answered unless the whole replica is sick.
+    """
 
     def __init__(self, *, held: bool = False) -> None:
         self.info = INFO
@@ -44,6 +49,11 @@ class FakeClassifier:
         """What a batch with this text ends with."""
         self.tamper: Callable[[list[Sentiment]], Any] = lambda answers: answers
         """What becomes of good answers on their way out."""
+        self.sick = False
+        """Whether it fails on everything."""
+        self.canary: Callable[[], Any] = lambda: [sentiment_of(CANARY)]
+        """What it answers the canary."""
+        self.canaries = 0
         self.cuts: list[list[str]] = []
         self.threads: set[int] = set()
         self._gate = threading.Condition()
@@ -74,6 +84,8 @@ class FakeClassifier:
         return await self._started.get()
 
     def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
+        if list(texts) == [CANARY]:
+            return self._sing()
         with self._gate:
             self.cuts.append(list(texts))
             self.threads.add(threading.get_ident())
@@ -82,11 +94,22 @@ class FakeClassifier:
             self._gate.wait_for(lambda: self._permits)
             self._permits -= 1
             self._waiting = False
+        if self.sick:
+            raise MemoryError
         for text in texts:
             if text in self.raises:
                 raise self.raises[text]
         answers: Sequence[Sentiment] = self.tamper([sentiment_of(text) for text in texts])
         return answers
+
+    def _sing(self) -> Sequence[Sentiment]:
+        with self._gate:
+            self.threads.add(threading.get_ident())
+            self.canaries += 1
+        if self.sick:
+            raise MemoryError
+        answer: Sequence[Sentiment] = self.canary()
+        return answer
 
 
 @asynccontextmanager
@@ -116,3 +139,21 @@ async def a_few_turns() -> None:
     """Let whatever is ready on the loop run."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+async def submit(batcher: Batcher, text: str) -> Answer:
+    (future,) = batcher.submit([text])
+    return await future
+
+
+async def submit_when_room(batcher: Batcher, text: str, lane: Lane | None = None) -> Answer:
+    return await (await batcher.submit_when_room(text, lane or Lane()))
+
+
+async def occupied(batcher: Batcher, fake: FakeClassifier) -> asyncio.Future[Answer]:
+    """A batch of one text that stays at the gate, so that what comes next has to wait."""
+    fake.hold()
+    (future,) = batcher.submit(["occupies"])
+    while await fake.started() != ["occupies"]:
+        pass
+    return future

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from valence_service.engine.batcher import Batcher
+from valence_service.engine.queue import Lane
 from valence_service.sentiment import (
     Answer,
     DeadlinePassed,
@@ -26,8 +27,11 @@ from tests.engine.fakes import (
     FakeClassifier,
     a_few_turns,
     batching,
+    occupied,
     said,
     sentiment_of,
+    submit,
+    submit_when_room,
 )
 
 
@@ -52,23 +56,6 @@ UNEQUAL: list[Callable[[list[Sentiment]], Any]] = [
     lambda answers: [],
     lambda answers: None,
 ]
-
-
-async def submit(batcher: Batcher, text: str) -> Answer:
-    (future,) = batcher.submit([text])
-    return await future
-
-
-async def submit_when_room(batcher: Batcher, text: str) -> Answer:
-    return await (await batcher.submit_when_room(text))
-
-
-async def occupied(batcher: Batcher, fake: FakeClassifier) -> asyncio.Future[Answer]:
-    """A batch of one text that stays at the gate, so that what comes next has to wait."""
-    fake.hold()
-    (future,) = batcher.submit(["occupies"])
-    assert await fake.started() == ["occupies"]
-    return future
 
 
 # Cutting
@@ -160,7 +147,7 @@ async def test_several_texts_are_queued_all_or_not_at_all() -> None:
         (last,) = batcher.submit(["e"])
         fake.release()
         assert said(await last) == "e"
-    assert fake.cuts[1:] == [["a", "b", "e"]]
+    assert fake.cuts[1:] == [["a", "e", "b"]]
 
 
 async def test_retrying_takes_longer_the_slower_the_model_and_the_longer_the_queue(
@@ -210,18 +197,23 @@ async def test_a_caller_who_leaves_in_the_instant_of_the_cut_is_skipped() -> Non
     assert fake.cuts == [["stays"]]
 
 
-async def test_who_has_left_or_is_late_takes_no_place_in_a_cut() -> None:
+async def test_who_has_left_or_is_late_takes_no_place_in_a_cut(
+    put_clock_forward: Callable[[float], None],
+) -> None:
     fake = FakeClassifier()
-    past = asyncio.get_running_loop().time() - 1
+    loop = asyncio.get_running_loop()
     async with batching(fake, max_batch_texts=2, max_batch_tokens=20) as batcher:
+        await occupied(batcher, fake)
         (leaver,) = batcher.submit(["leaves " + "x" * 30])
-        (late,) = batcher.submit(["late " + "x" * 30], deadline=past)
+        (late,) = batcher.submit(["late " + "x" * 30], deadline=loop.time() + 2)
         stayers = batcher.submit(["stays", "stays too"])
         leaver.cancel()
+        put_clock_forward(3)
+        fake.release()
         await asyncio.gather(*stayers)
         with pytest.raises(DeadlinePassed):
             await late
-    assert fake.cuts == [["stays too", "stays"]]
+    assert fake.cuts[1:] == [["stays too", "stays"]]
 
 
 async def test_when_all_leave_the_classifier_is_not_asked() -> None:
@@ -380,24 +372,6 @@ async def test_a_wrong_number_of_answers_fails_its_batch_and_misleads_nobody(
         assert said(await submit(batcher, "next")) == "next"
 
 
-async def test_failures_are_counted_until_a_batch_succeeds() -> None:
-    fake = FakeClassifier()
-    fake.raises["bad"] = ValueError
-    async with batching(fake) as batcher:
-        assert batcher.failures_in_a_row == 0
-        for failures in (1, 2, 3):
-            with pytest.raises(ModelFailed):
-                await submit(batcher, "bad")
-            assert batcher.failures_in_a_row == failures
-        fake.tamper = lambda _: []
-        with pytest.raises(ModelFailed):
-            await submit(batcher, "unanswered")
-        assert batcher.failures_in_a_row == 4
-        fake.tamper = lambda answers: answers
-        await submit(batcher, "good")
-        assert batcher.failures_in_a_row == 0
-
-
 # Waiting for room
 
 
@@ -422,9 +396,9 @@ async def test_who_waits_for_room_is_served_first_come_first_served() -> None:
 
 async def test_the_order_holds_when_several_places_come_free_together() -> None:
     fake = FakeClassifier()
-    async with batching(fake, max_batch_texts=1, max_queue_texts=2) as batcher:
+    async with batching(fake, max_batch_texts=1, max_queue_texts=4) as batcher:
         await occupied(batcher, fake)
-        leavers = batcher.submit(["leaves", "leaves too"])
+        leavers = batcher.submit(["leaves", "leaves too", "leaves as well", "leaves last"])
         waiters = [asyncio.create_task(submit_when_room(batcher, text)) for text in "abcde"]
         await a_few_turns()
         for leaver in leavers:
@@ -457,7 +431,7 @@ async def test_a_deadline_that_passes_while_waiting_for_room_is_honoured() -> No
     async with batching(fake, max_queue_texts=1) as batcher:
         await occupied(batcher, fake)
         batcher.submit(["queued"])
-        waiting = asyncio.create_task(batcher.submit_when_room("late", deadline=past))
+        waiting = asyncio.create_task(batcher.submit_when_room("late", Lane(), deadline=past))
         await a_few_turns()
         fake.release()
         with pytest.raises(DeadlinePassed):
@@ -510,14 +484,17 @@ async def test_who_stops_waiting_leaves_nothing_behind() -> None:
         assert remains() is None
 
 
-async def test_a_deadline_that_passes_makes_room_for_who_waits() -> None:
+async def test_a_deadline_that_passes_makes_room_for_who_waits(
+    put_clock_forward: Callable[[float], None],
+) -> None:
     fake = FakeClassifier()
-    past = asyncio.get_running_loop().time() - 1
+    soon = asyncio.get_running_loop().time() + 2
     async with batching(fake, max_queue_texts=1) as batcher:
         await occupied(batcher, fake)
-        (late,) = batcher.submit(["late"], deadline=past)
+        (late,) = batcher.submit(["late"], deadline=soon)
         waiter = asyncio.create_task(submit_when_room(batcher, "waits"))
         await a_few_turns()
+        put_clock_forward(3)
         fake.release()
         assert said(await waiter) == "waits"
         with pytest.raises(DeadlinePassed):
@@ -543,7 +520,7 @@ async def test_closing_answers_what_is_queued_and_takes_nothing_more() -> None:
         with pytest.raises(Draining):
             batcher.submit(["too late"])
         with pytest.raises(Draining):
-            await batcher.submit_when_room("too late")
+            await batcher.submit_when_room("too late", Lane())
         assert not closing.done()
         fake.release()
         assert await closing
@@ -590,7 +567,7 @@ async def test_closing_without_time_left_fails_the_rest_and_abandons_the_stuck_t
 async def test_closing_ends_the_threads() -> None:
     fakes = [FakeClassifier(), FakeClassifier()]
     async with batching(*fakes) as batcher:
-        await batcher.warm_up("warm")
+        await batcher.check_replicas()
         idents = {ident for fake in fakes for ident in fake.threads}
         threads = [thread for thread in threading.enumerate() if thread.ident in idents]
         assert len(threads) == 2
@@ -651,25 +628,6 @@ async def test_a_stuck_worker_does_not_stop_the_other() -> None:
         for text in "cde":
             assert said(await submit(batcher, text)) == text
     assert len(stuck.cuts) == 1
-
-
-async def test_warming_up_touches_every_replica_in_its_own_thread() -> None:
-    fakes = [FakeClassifier(), FakeClassifier()]
-    async with batching(*fakes, max_batch_texts=1) as batcher:
-        await batcher.warm_up("warm")
-        assert [fake.cuts for fake in fakes] == [[["warm"]], [["warm"]]]
-        await asyncio.gather(*batcher.submit(["a", "b", "c", "d"]))
-    assert [len(fake.threads) for fake in fakes] == [1, 1]
-
-
-@pytest.mark.parametrize("poison", POISONS)
-async def test_warming_up_fails_where_one_replica_fails(poison: type[BaseException]) -> None:
-    good, bad = FakeClassifier(), FakeClassifier()
-    bad.raises["warm"] = poison
-    async with batching(good, bad) as batcher:
-        with pytest.raises(ModelFailed) as failed:
-            await batcher.warm_up("warm")
-        assert failed.value.__cause__ is not None
 
 
 # What it says of itself

@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,14 +22,15 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from valence_service.engine.batcher import Batcher
-from valence_service.engine.queue import BYTES_PER_TOKEN, SPECIAL_TOKENS
+from valence_service.engine.batcher import RECOVERY_SECONDS, Batcher
+from valence_service.engine.queue import Lane, estimated_tokens
 from valence_service.sentiment import (
     Answer,
     DeadlinePassed,
     Draining,
     ModelFailed,
     Overloaded,
+    Unhealthy,
 )
 
 from tests.engine.fakes import GUARD_SECONDS, FakeClassifier, said, sentiment_of
@@ -90,7 +90,10 @@ class Caller:
     text: str
     deadline: float | None
     answer: asyncio.Future[Answer]
-    waited_for_room: bool = False
+    call: int
+    """Which call it is of: the texts of one keep their order, and so do calls of one text."""
+    alone: bool
+    patient: bool = False
     cut_at: float | None = None
     times_cut_when_left: int | None = None
 
@@ -127,6 +130,7 @@ class BatcherMachine(RuleBasedStateMachine):
         self.poisons: dict[str, type[BaseException]] = {}
         self.spoiled: set[str] = set()
         self.closing: asyncio.Task[bool] | None = None
+        self.outage = False
 
         async def build() -> None:
             self.loop.set_exception_handler(lambda _, context: self.faults.append(context))
@@ -149,20 +153,25 @@ class BatcherMachine(RuleBasedStateMachine):
     def submit(self, asked: Sequence[Wish], seconds: float | None) -> None:
         async def act() -> None:
             texts, deadline = [self.new_text(wish) for wish in asked], self.deadline(seconds)
-            queued = self.batcher.queued_texts
-            if self.closing:
-                with pytest.raises(Draining):
-                    self.batcher.submit(texts, deadline=deadline)
-            elif queued + len(texts) > self.max_queue_texts:
-                with pytest.raises(Overloaded) as refused:
-                    self.batcher.submit(texts, deadline=deadline)
-                assert refused.value.retry_after_seconds > 0
-                assert self.batcher.queued_texts == queued
-            else:
+            queued, call = self.batcher.queued_texts, self.asked
+            try:
                 futures = self.batcher.submit(texts, deadline=deadline)
+            except Draining:
+                assert self.closing
+            except Unhealthy:
+                assert self.batcher.broken_replicas == len(self.fakes)
+            except DeadlinePassed:
+                assert seconds is not None
+                assert seconds <= 0
+            except Overloaded:
+                full = queued + len(texts) > self.max_queue_texts
+                assert full or (seconds is not None and self.batcher.queued_texts == queued)
+            else:
+                assert not self.closing
+                assert queued + len(texts) <= self.max_queue_texts
                 assert self.batcher.queued_texts == queued + len(texts)
                 for wish, text, future in zip(asked, texts, futures, strict=True):
-                    self.callers.append(Caller(text, deadline, future))
+                    self.callers.append(Caller(text, deadline, future, call, len(texts) == 1))
                     if wish.leaves_at_once:
                         self.cancel(self.callers[-1])
 
@@ -174,10 +183,16 @@ class BatcherMachine(RuleBasedStateMachine):
         text, deadline = self.new_text(wish), self.deadline(seconds)
 
         async def ask() -> Answer:
-            return await (await self.batcher.submit_when_room(text, deadline=deadline))
+            return await (await self.batcher.submit_when_room(text, Lane(), deadline=deadline))
 
         answer = self.loop.create_task(ask())
-        self.callers.append(Caller(text, deadline, answer, waited_for_room=True))
+        caller = Caller(text, deadline, answer, self.asked, alone=True, patient=True)
+        self.callers.append(caller)
+        self.settle()
+
+    @rule(pick=st.integers(0, 1), sick=st.booleans())
+    def sicken_or_heal(self, pick: int, sick: bool) -> None:
+        self.fakes[pick % len(self.fakes)].sick = sick
         self.settle()
 
     @precondition(lambda self: self.pending)
@@ -230,7 +245,10 @@ class BatcherMachine(RuleBasedStateMachine):
     @invariant()
     def queue_holds_as_many_as_are_there_and_may_be(self) -> None:
         waiting = [caller for caller in self.pending if caller.cut_at is None]
-        assert self.batcher.queued_texts == min(len(waiting), self.max_queue_texts)
+        patient = sum(caller.patient for caller in waiting)
+        others = len(waiting) - patient
+        room = min(math.ceil(self.max_queue_texts / 2), self.max_queue_texts - others)
+        assert self.batcher.queued_texts == others + min(patient, room)
 
     @invariant()
     def nothing_goes_wrong_unseen(self) -> None:
@@ -245,7 +263,7 @@ class BatcherMachine(RuleBasedStateMachine):
     def cuts_are_within_their_bounds_and_sorted(self) -> None:
         for fake in self.fakes:
             for cut in fake.cuts:
-                tokens = [math.ceil(len(text) / BYTES_PER_TOKEN) + SPECIAL_TOKENS for text in cut]
+                tokens = [estimated_tokens(text) for text in cut]
                 assert 1 <= len(cut) <= self.max_batch_texts
                 assert len(cut) == 1 or sum(tokens) <= self.max_batch_tokens
                 assert tokens == sorted(tokens, reverse=True)
@@ -253,7 +271,7 @@ class BatcherMachine(RuleBasedStateMachine):
     @invariant()
     def no_worker_rests_while_texts_wait(self) -> None:
         if self.batcher.queued_texts:
-            assert len(self.at_gate) == len(self.fakes)
+            assert len(self.at_gate) + self.batcher.broken_replicas == len(self.fakes)
 
     def teardown(self) -> None:
         if not hasattr(self, "batcher"):
@@ -270,7 +288,9 @@ class BatcherMachine(RuleBasedStateMachine):
         if not self.closing:
             for fake in self.fakes:
                 fake.tamper = self.tampering(None)
+                fake.sick = False
                 fake.release()
+            self.loop.now += RECOVERY_SECONDS
             self.settle()
             assert self.batcher.idle
             assert not self.pending
@@ -293,13 +313,15 @@ class BatcherMachine(RuleBasedStateMachine):
         if caller.answer.cancelled():
             assert caller.times_cut_when_left is not None
             # Who waited for room may leave in the very turn of the cut, and be noticed after it.
-            if not caller.waited_for_room or caller.times_cut_when_left:
+            if not caller.patient or caller.times_cut_when_left:
                 assert self.times_cut(caller) == caller.times_cut_when_left
             return
         assert caller.times_cut_when_left is None
         error = caller.answer.exception()
         if isinstance(error, Draining):
-            assert not all_in_time or (caller.waited_for_room and caller.cut_at is None)
+            assert not all_in_time or (caller.patient and caller.cut_at is None) or self.outage
+        elif isinstance(error, Unhealthy):
+            assert self.outage
         elif isinstance(error, DeadlinePassed):
             assert caller.deadline is not None
             assert caller.deadline <= self.loop.now
@@ -314,14 +336,20 @@ class BatcherMachine(RuleBasedStateMachine):
             assert said(caller.answer.result()) == caller.text
 
     def check_order(self) -> None:
-        """Who came first was cut first. With two workers it cannot be seen which cut was first."""
-        if len(self.fakes) == 1:
-            first_cuts = [
-                next(number for number, cut in enumerate(self.fakes[0].cuts) if caller.text in cut)
-                for caller in self.callers
-                if self.times_cut(caller)
-            ]
-            assert first_cuts == sorted(first_cuts)
+        """The texts of a call are cut in their order, and calls of one text in theirs.
+
+        With two workers it cannot be seen which cut was first.
+        """
+        if len(self.fakes) > 1:
+            return
+        cut = [caller for caller in self.callers if self.times_cut(caller)]
+        alike: dict[tuple[bool, int], list[int]] = {}
+        for caller in cut:
+            kind = (caller.patient, 0 if caller.alone else caller.call)
+            number = next(n for n, texts in enumerate(self.fakes[0].cuts) if caller.text in texts)
+            alike.setdefault(kind, []).append(number)
+        for numbers in alike.values():
+            assert numbers == sorted(numbers)
 
     # How it is brought about
 
@@ -377,6 +405,7 @@ class BatcherMachine(RuleBasedStateMachine):
                 assert time.monotonic() < hung
 
         self.runner.run(run())
+        self.outage = self.outage or self.batcher.broken_replicas == len(self.fakes)
         for caller in self.callers:
             if caller.cut_at is None and self.times_cut(caller):
                 caller.cut_at = self.loop.now
@@ -384,5 +413,8 @@ class BatcherMachine(RuleBasedStateMachine):
 
 TestBatcher = BatcherMachine.TestCase
 TestBatcher.settings = settings(
-    derandomize=True, deadline=None, max_examples=150, stateful_step_count=30
+    derandomize=True,
+    deadline=None,
+    max_examples=150,
+    stateful_step_count=30,
 )

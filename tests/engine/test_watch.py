@@ -1,194 +1,176 @@
-"""The canary, and the watch that asks it."""
+"""The watch over a batcher: what it tells, and when it gives the model up."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from valence_service.engine import batcher as batcher_module
 from valence_service.engine import watch
 from valence_service.engine.batcher import Batcher
-from valence_service.engine.watch import CANARY, CanaryDied, ask_canary
-from valence_service.sentiment import ModelFailed
+from valence_service.engine.watch import ModelLost
+from valence_service.sentiment import ModelFailed, Unhealthy
 
-from tests.engine.fakes import FakeClassifier, a_few_turns, batching, said, sentiment_of
+from tests.engine.fakes import FakeClassifier, a_few_turns, batching, said, sentiment_of, submit
+
+HANG_SECONDS = 6.0
 
 
 @pytest.fixture(autouse=True)
 def _polls_at_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "POLL_SECONDS", 0)
+    monkeypatch.setattr(batcher_module, "RECOVERY_SECONDS", 0)
+
+
+class Watched:
+    """What the watch tells of a batcher."""
+
+    def __init__(self, batcher: Batcher) -> None:
+        self.told: asyncio.Queue[bool] = asyncio.Queue()
+        self.task = asyncio.create_task(
+            watch.watch(batcher, self.told.put_nowait, hang_seconds=HANG_SECONDS)
+        )
 
 
 @asynccontextmanager
-async def watched(batcher: Batcher) -> AsyncIterator[asyncio.Queue[bool]]:
-    """What the watch tells of a batcher."""
-    told: asyncio.Queue[bool] = asyncio.Queue()
-    watching = asyncio.create_task(watch.watch(batcher, told.put_nowait))
+async def watched(batcher: Batcher) -> AsyncIterator[Watched]:
+    watching = Watched(batcher)
     try:
-        yield told
-        assert not watching.done()
+        yield watching
     finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        watching.task.cancel()
+        with suppress(asyncio.CancelledError, ModelLost):
+            await watching.task
 
 
-async def fail(batcher: Batcher, text: str, *, times: int = watch.DOUBT_FAILURES) -> None:
-    """By default as often as makes the watch doubt."""
-    for _ in range(times):
-        with pytest.raises(ModelFailed):
-            await batcher.submit([text])[0]
-
-
-async def canary_asked(fake: FakeClassifier) -> None:
-    while CANARY not in await fake.started():
-        pass
-
-
-# The canary
-
-
-async def test_a_canary_that_is_answered_lives() -> None:
+async def test_a_healthy_model_is_not_spoken_of() -> None:
     fake = FakeClassifier()
-    async with batching(fake) as batcher:
-        await ask_canary(batcher)
-    assert fake.cuts == [[CANARY]]
-
-
-async def test_a_canary_that_fails_is_dead_and_says_of_what() -> None:
-    fake = FakeClassifier()
-    fake.raises[CANARY] = MemoryError
-    async with batching(fake) as batcher:
-        with pytest.raises(CanaryDied) as died:
-            await ask_canary(batcher)
-    assert isinstance(died.value.__cause__, ModelFailed)
-    assert isinstance(died.value.__cause__.__cause__, MemoryError)
-
-
-@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
-async def test_a_canary_whose_score_is_no_number_is_dead(score: float) -> None:
-    fake = FakeClassifier()
-    fake.tamper = lambda _: [sentiment_of(CANARY, score=score)]
-    async with batching(fake) as batcher:
-        with pytest.raises(CanaryDied, match="not numbers"):
-            await ask_canary(batcher)
-
-
-@pytest.mark.parametrize("queued", [0, 1])
-async def test_a_canary_without_an_answer_in_time_is_dead_and_leaves_nothing_behind(
-    queued: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch, "CANARY_SECONDS", 0)
-    fake = FakeClassifier(held=True)
-    async with batching(fake, max_queue_texts=1) as batcher:
-        batcher.submit(["occupies"])
-        await fake.started()
-        batcher.submit(["queued"] * queued)
-        with pytest.raises(CanaryDied, match="no answer in 0 s"):
-            await ask_canary(batcher)
-        await a_few_turns()
-        assert batcher.queued_texts == queued
-
-
-async def test_a_full_queue_does_not_kill_the_canary() -> None:
-    fake = FakeClassifier(held=True)
-    async with batching(fake, max_queue_texts=1) as batcher:
-        batcher.submit(["occupies"])
-        await fake.started()
-        batcher.submit(["queued"])
-        asking = asyncio.create_task(ask_canary(batcher))
-        await a_few_turns()
-        fake.release()
-        await asking
-
-
-async def test_a_batcher_that_ends_has_no_canary() -> None:
-    async with batching(FakeClassifier()) as batcher:
-        await batcher.close(timeout_seconds=1)
-        with pytest.raises(CanaryDied):
-            await ask_canary(batcher)
-
-
-# The watch
-
-
-async def test_a_healthy_model_is_not_spoken_of_nor_asked() -> None:
-    fake = FakeClassifier()
-    async with batching(fake) as batcher, watched(batcher) as told:
+    async with batching(fake) as batcher, watched(batcher) as watching:
         for text in "abc":
-            assert said(await batcher.submit([text])[0]) == text
+            assert said(await submit(batcher, text)) == text
             await a_few_turns()
-        assert told.empty()
-    assert fake.cuts == [["a"], ["b"], ["c"]]
+        assert watching.told.empty()
+        assert not watching.task.done()
+    assert fake.canaries == 0
 
 
-async def test_a_model_that_fails_on_everything_is_told_of_once_and_so_is_its_recovery() -> None:
-    fake = FakeClassifier()
-    fake.tamper = lambda _: None
-    async with batching(fake) as batcher, watched(batcher) as told:
-        await fail(batcher, "any text")
-        assert await told.get() is False
-        await canary_asked(fake)
-        await canary_asked(fake)
-        assert told.empty()
-        fake.tamper = lambda answers: answers
-        assert await told.get() is True
-        await a_few_turns()
-        assert told.empty()
-
-
-async def test_fewer_failures_raise_no_doubt() -> None:
+async def test_one_callers_poison_never_makes_the_model_unhealthy() -> None:
     fake = FakeClassifier()
     fake.raises["bad"] = ValueError
-    async with batching(fake) as batcher, watched(batcher):
-        await fail(batcher, "bad", times=watch.DOUBT_FAILURES - 1)
-        await a_few_turns()
-    assert [CANARY] not in fake.cuts
-
-
-async def test_one_callers_poison_alone_never_makes_the_model_unhealthy() -> None:
-    fake = FakeClassifier()
-    fake.raises["bad"] = ValueError
-    async with batching(fake) as batcher, watched(batcher) as told:
+    async with batching(fake) as batcher, watched(batcher) as watching:
         for _ in range(5):
-            await fail(batcher, "bad")
-            await canary_asked(fake)
+            with pytest.raises(ModelFailed):
+                await submit(batcher, "bad")
         await a_few_turns()
-        assert told.empty()
-        assert batcher.failures_in_a_row == 0
+        assert watching.told.empty()
 
 
-async def test_poison_and_a_full_queue_together_do_not_make_the_model_unhealthy() -> None:
+async def test_a_broken_replica_is_told_of_once_and_so_is_its_recovery() -> None:
     fake = FakeClassifier()
-    fake.raises["bad"] = ValueError
-    async with batching(fake, max_batch_texts=1, max_queue_texts=1) as batcher:
-        await fail(batcher, "bad")
-        fake.hold()
-        batcher.submit(["occupies"])
-        while await fake.started() != ["occupies"]:
-            pass
-        batcher.submit(["queued"])
-        async with watched(batcher) as told:
-            await a_few_turns()
-            fake.release()
-            await canary_asked(fake)
-            await a_few_turns()
-            assert told.empty()
+    fake.sick = True
+    async with batching(fake) as batcher, watched(batcher) as watching:
+        with pytest.raises(Unhealthy):
+            await submit(batcher, "any text")
+        assert await watching.told.get() is False
+        await a_few_turns()
+        assert watching.told.empty()
+        fake.sick = False
+        assert await watching.told.get() is True
+        await a_few_turns()
+        assert watching.told.empty()
 
 
-async def test_a_batch_that_does_not_end_is_told_of_and_so_is_its_end(
+async def test_one_broken_replica_of_two_is_told_of() -> None:
+    sick, well = FakeClassifier(held=True), FakeClassifier(held=True)
+    sick.sick = True
+    async with batching(sick, well, max_batch_texts=1) as batcher, watched(batcher) as watching:
+        answers = batcher.submit(["a", "b"])
+        await asyncio.gather(sick.started(), well.started())
+        sick.release()
+        assert await watching.told.get() is False
+        well.release()
+        await asyncio.gather(*answers)
+
+
+async def test_an_idle_model_is_asked_the_canary_now_and_then(
     put_clock_forward: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "DOUBT_STALLED_SECONDS", 5)
+    monkeypatch.setattr(watch, "IDLE_CANARY_SECONDS", 4)
+    fake = FakeClassifier()
+    async with batching(fake) as batcher, watched(batcher) as watching:
+        for times in (1, 2):
+            put_clock_forward(3)
+            await a_few_turns()
+            assert fake.canaries == times - 1
+            put_clock_forward(1.5)
+            while fake.canaries < times:
+                await a_few_turns()
+        assert watching.told.empty()
+        fake.canary = lambda: [sentiment_of("nonsense")]
+        put_clock_forward(4.5)
+        assert await watching.told.get() is False
+
+
+async def test_a_busy_model_is_not_asked(
+    put_clock_forward: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "IDLE_CANARY_SECONDS", 2)
     fake = FakeClassifier(held=True)
-    async with batching(fake) as batcher, watched(batcher) as told:
+    async with batching(fake) as batcher, watched(batcher):
+        for _ in range(4):
+            batcher.submit(["a"])
+            await fake.started()
+            await a_few_turns()
+            put_clock_forward(1.5)
+            fake.release(1)
+            await a_few_turns()
+    assert fake.canaries == 0
+
+
+async def test_a_batch_that_takes_half_the_limit_is_told_of_and_so_is_its_end(
+    put_clock_forward: Callable[[float], None],
+) -> None:
+    fake = FakeClassifier(held=True)
+    async with batching(fake) as batcher, watched(batcher) as watching:
         batcher.submit(["stuck"])
         await fake.started()
+        put_clock_forward(HANG_SECONDS / 2 - 1)
         await a_few_turns()
-        assert told.empty()
-        put_clock_forward(6)
-        assert await told.get() is False
+        assert watching.told.empty()
+        put_clock_forward(1)
+        assert await watching.told.get() is False
         fake.release()
-        assert await told.get() is True
+        assert await watching.told.get() is True
+        assert not watching.task.done()
+
+
+async def test_a_batch_that_does_not_end_in_the_limit_is_given_up(
+    put_clock_forward: Callable[[float], None],
+) -> None:
+    fake = FakeClassifier(held=True)
+    async with batching(fake) as batcher, watched(batcher) as watching:
+        batcher.submit(["stuck"])
+        await fake.started()
+        put_clock_forward(HANG_SECONDS / 2)
+        assert await watching.told.get() is False
+        await a_few_turns()
+        assert not watching.task.done()
+        put_clock_forward(HANG_SECONDS / 2)
+        with pytest.raises(ModelLost, match="a batch has been computing for 6"):
+            await watching.task
+
+
+async def test_replicas_that_stay_broken_are_given_up(
+    put_clock_forward: Callable[[float], None],
+) -> None:
+    fake = FakeClassifier()
+    fake.sick = True
+    async with batching(fake) as batcher, watched(batcher) as watching:
+        with pytest.raises(Unhealthy):
+            await submit(batcher, "any text")
+        assert await watching.told.get() is False
+        put_clock_forward(HANG_SECONDS / 2)
+        with pytest.raises(ModelLost, match="1 of its replicas"):
+            await watching.task

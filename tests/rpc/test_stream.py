@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 import grpc
 import pytest
 from valence.v1 import sentiment_pb2 as pb
+from valence_service.sentiment import Draining
 
 from tests.rpc.conftest import QUEUE_TEXTS, WINDOW_TEXTS, Service
 from tests.support.classifier import MAX_TOKENS, POISON, SECRET
@@ -196,8 +197,12 @@ async def test_a_full_queue_holds_a_stream_back_instead_of_refusing_it(service: 
     ]
     reading = [asyncio.create_task(read_all(feed)) for feed in feeds]
     async with asyncio.timeout(20):
-        await until(lambda: service.batcher.queued_texts == QUEUE_TEXTS)
+        await until(lambda: service.batcher.queued_texts == QUEUE_TEXTS // 2)
+        # Streams leave the rest to those who would be refused.
+        single = service.stub.Classify(pb.ClassifyRequest(text="single"))
+        await until(lambda: service.batcher.queued_texts == QUEUE_TEXTS // 2 + 1)
         service.classifier.release()
+        assert (await single).sentiment.label == "single"
         results = await asyncio.gather(*reading)
     assert results == [[f"{s}-{n}" for n in range(20)] for s in range(4)]
 
@@ -230,7 +235,7 @@ async def test_a_draining_server_answers_what_it_read_then_says_unavailable(
             await stream.write(request(str(number)))
         await service.classifier.started()
         await until(lambda: service.batcher.queued_texts == 2)
-        service.servicer.drain()
+        service.servicer.refuse(Draining("the server is ending"))
         service.classifier.release()
         got: list[str] = []
         with pytest.raises(grpc.aio.AioRpcError) as caught:

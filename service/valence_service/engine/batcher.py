@@ -11,17 +11,38 @@ after ``close`` nothing is pending.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from valence_service.engine.queue import Job, Queue
-from valence_service.sentiment import Answer, Draining, ModelFailed, Overloaded, Timings
+import structlog
+
+from valence_service.engine.admission import Pace, check_deadline, retry_after
+from valence_service.engine.canary import CANARY, Canary, ReplicaBroken
+from valence_service.engine.queue import Job, Lane, Queue, estimated_tokens
+from valence_service.sentiment import (
+    Answer,
+    Draining,
+    ModelFailed,
+    Overloaded,
+    Timings,
+    Unhealthy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from valence_service.sentiment import Classifier, Sentiment
+
+# A broken replica is asked again so often.
+RECOVERY_SECONDS = 1.0
+log = structlog.get_logger()
+
+
+def _new_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="classify")
 
 
 @dataclass(slots=True, eq=False)
@@ -29,10 +50,10 @@ class _Worker:
     """A thread and the replica that only it touches."""
 
     classifier: Classifier
-    thread: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="classify")
-    )
-    busy_since: float | None = None
+    thread: ThreadPoolExecutor = field(default_factory=_new_thread)
+    computing_since: list[float] = field(default_factory=list)
+    """A time for each batch that its thread has been given."""
+    broken: bool = False
 
 
 class Batcher:
@@ -45,18 +66,22 @@ class Batcher:
         max_batch_texts: int,
         max_batch_tokens: int,
         max_queue_texts: int,
+        canary: Canary | None = None,
     ) -> None:
         self._workers = [_Worker(classifier) for classifier in classifiers]
         self._max_text_tokens = classifiers[0].info.max_tokens
         self._max_batch_texts = max_batch_texts
         self._max_batch_tokens = max_batch_tokens
         self._max_queue_texts = max_queue_texts
+        self._canary = canary or Canary()
+        self._pace = Pace(len(classifiers))
         self._queue = Queue(max_texts=max_queue_texts)
+        self._closing = asyncio.Event()
         self._running: set[Job] = set()
+        # Batches that a broken replica left: another worker takes them before the queue.
+        self._left_over: deque[list[Job]] = deque()
         self._loop = asyncio.get_running_loop()
         self._tasks = [self._loop.create_task(self._work(worker)) for worker in self._workers]
-        self._seconds_per_text = 0.01  # a first guess, until batches have been measured
-        self.failures_in_a_row = 0
 
     @property
     def queued_texts(self) -> int:
@@ -71,8 +96,13 @@ class Batcher:
     @property
     def stalled_seconds(self) -> float:
         """How long the batch that has been computing longest has been at it."""
-        started = [worker.busy_since for worker in self._workers if worker.busy_since is not None]
+        started = [since for worker in self._workers for since in worker.computing_since]
         return self._loop.time() - min(started) if started else 0.0
+
+    @property
+    def broken_replicas(self) -> int:
+        """How many replicas no longer answer the canary."""
+        return sum(worker.broken for worker in self._workers)
 
     def submit(
         self, texts: Sequence[str], *, deadline: float | None = None
@@ -80,53 +110,55 @@ class Batcher:
         """Queue all of texts or none; a future for each, in order.
 
         ``deadline`` is in seconds of the event loop's clock. To leave, cancel the future.
-        Raises Overloaded or Draining; a future ends with DeadlinePassed, ModelFailed or Draining.
+        Raises Overloaded, Draining or Unhealthy; a future ends with DeadlinePassed, ModelFailed,
+        Draining or Unhealthy.
         """
-        if self._queue.closed:
-            raise Draining("the server is ending")
-        if len(texts) > self._queue.room_texts:
-            raise Overloaded(
-                f"the queue has no room for {len(texts)} more: it holds {len(self._queue)} of at "
-                f"most {self._max_queue_texts} texts",
-                retry_after_seconds=self._drained_in_seconds(),
-            )
-        jobs = [Job(text, deadline, self._loop.create_future()) for text in texts]
+        self._check_open()
+        lane = Lane()
+        jobs = [self._job(text, deadline, lane, single=len(texts) == 1) for text in texts]
+        self._check_room(jobs, deadline)
         for job in jobs:
             self._queue.put(job)
         return [job.future for job in jobs]
 
     async def submit_when_room(
-        self, text: str, *, deadline: float | None = None
+        self, text: str, lane: Lane, *, deadline: float | None = None
     ) -> asyncio.Future[Answer]:
-        """As submit for one text, but waits for a place in the queue, first come first served."""
-        if self._queue.room_texts > 0 or self._queue.closed:
-            return self.submit([text], deadline=deadline)[0]
-        job = Job(text, deadline, self._loop.create_future())
-        await self._queue.put_when_room(job)
+        """As submit for one text of a call, but waits for a place in the queue.
+
+        First come, first served, and never Overloaded. Such callers together take half of the
+        places at most.
+        """
+        self._check_open()
+        job = self._job(text, deadline, lane, patient=True)
+        if self._queue.room_for_patient:
+            self._queue.put(job)
+        else:
+            await self._queue.put_when_room(job)
         return job.future
 
-    async def warm_up(self, text: str) -> None:
-        """Classify text once with every replica. Raises ModelFailed."""
-        computed = (
-            self._loop.run_in_executor(worker.thread, _compute, worker.classifier, [text])
-            for worker in self._workers
-        )
-        try:
-            await asyncio.gather(*computed)
-        except Exception as error:
-            raise _model_failed(error) from error
+    async def check_replicas(self) -> None:
+        """Ask every replica the canary. Raises ReplicaBroken."""
+        asked = [self._ask_canary(worker) for worker in self._workers]
+        for outcome in await asyncio.gather(*asked, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+
+    def fail_all(self, error: Exception) -> None:
+        """End the wait of everyone, of those whose texts are being computed too."""
+        self._queue.fail(error)
+        for job in self._running:
+            job.fail(error)
 
     async def close(self, *, timeout_seconds: float) -> bool:
         """Take nothing more, wait for what is queued, then fail what is left with Draining.
 
         Returns whether every worker thread ended in time; one that did not is abandoned.
         """
+        self._closing.set()
         self._queue.close()
         _, late = await asyncio.wait(self._tasks, timeout=timeout_seconds)
-        ending = Draining("the server is ending")
-        self._queue.fail(ending)
-        for job in self._running:
-            job.fail(ending)
+        self.fail_all(Draining("the server is ending"))
         self._running.clear()
         for task in late:
             task.cancel()
@@ -138,65 +170,146 @@ class Batcher:
                 task.result()  # a fault of the batcher itself must not go unseen
         return not any(task.cancelled() for task in self._tasks)
 
-    def _drained_in_seconds(self) -> float:
-        waiting = len(self._queue) + len(self._running)
-        return min(max(waiting * self._seconds_per_text, 0.05), 30.0)
+    def _job(self, text: str, deadline: float | None, lane: Lane, **kind: bool) -> Job:
+        tokens = min(estimated_tokens(text), self._max_text_tokens)
+        return Job(text, deadline, self._loop.create_future(), tokens, lane, **kind)
+
+    def _check_open(self) -> None:
+        if self._queue.closed:
+            raise Draining("the server is ending")
+        if self.broken_replicas == len(self._workers):
+            raise Unhealthy("the model no longer answers")
+
+    def _check_room(self, jobs: Sequence[Job], deadline: float | None) -> None:
+        if len(jobs) > self._queue.room_texts:
+            waiting = self._running_tokens + self._queue.tokens
+            raise Overloaded(
+                f"the queue has no room for {len(jobs)} more: it holds {len(self._queue)} of at "
+                f"most {self._max_queue_texts} texts",
+                retry_after_seconds=retry_after(self._pace.seconds_for(waiting)),
+            )
+        if deadline is None or not jobs or self._could_start_now:
+            return
+        ahead = self._running_tokens + self._queue.tokens_ahead(len(jobs))
+        tokens = ahead + sum(job.tokens for job in jobs)
+        check_deadline(self._pace.seconds_for(tokens), deadline - self._loop.time())
+
+    @property
+    def _running_tokens(self) -> int:
+        return sum(job.tokens for job in self._running)
+
+    @property
+    def _could_start_now(self) -> bool:
+        """Then nothing is foreseen: the pace may be wrong, and only a new measure can mend it."""
+        return not self._queue and not all(worker.computing_since for worker in self._workers)
 
     async def _work(self, worker: _Worker) -> None:
-        """Take cuts until closed and empty."""
+        """Take batches until closed and empty."""
         while True:
             await self._queue.arrived.wait()
-            cut = self._queue.cut(
-                max_texts=self._max_batch_texts,
-                max_tokens=self._max_batch_tokens,
-                max_text_tokens=self._max_text_tokens,
-            )
+            cut = self._next_batch()
             if cut:
-                self._running.update(cut)
-                await self._run(worker, cut)
-                self._running.difference_update(cut)
-            elif self._queue.closed:
+                try:
+                    await self._run(worker, [job for job in cut if job.alive])
+                    self._running.difference_update(cut)
+                except ReplicaBroken as broken:
+                    self._leave_over(worker, cut, broken)
+                    await self._until_well(worker)
+            if self._queue.closed and (worker.broken or not cut):
                 return
 
+    def _next_batch(self) -> list[Job]:
+        if self._left_over:
+            return self._left_over.popleft()
+        max_tokens = float(self._max_batch_tokens)
+        if self._queue.singles_meet_many:
+            # A call of one text waits for what is being computed, so that is kept short.
+            max_tokens = min(max_tokens, self._pace.tokens_in(2 * self._pace.single_seconds))
+        cut = self._queue.cut(max_texts=self._max_batch_texts, max_tokens=max_tokens)
+        self._running.update(cut)
+        return cut
+
     async def _run(self, worker: _Worker, cut: list[Job]) -> None:
-        """Compute a batch and settle it; one that fails is split until the guilty stand alone."""
+        """Compute a batch and settle it; one that fails is split until the guilty stand alone.
+
+        Raises ReplicaBroken where it is the replica that fails, with some callers left unsettled.
+        """
         if not cut:
             return
-        started = worker.busy_since = self._loop.time()
+        started = self._loop.time()
         try:
-            sentiments = await self._loop.run_in_executor(
-                worker.thread, _compute, worker.classifier, [job.text for job in cut]
-            )
+            sentiments = await self._computed(worker, [job.text for job in cut])
         except Exception as error:
-            self.failures_in_a_row += 1
-            if len(cut) == 1:
-                cut[0].fail(_model_failed(error))
+            if len(cut) > 1:
+                middle = len(cut) // 2
+                for half in (cut[:middle], cut[middle:]):
+                    await self._run(worker, [job for job in half if job.alive])
                 return
-            middle = len(cut) // 2
-            for half in (cut[:middle], cut[middle:]):
-                await self._run(worker, [job for job in half if job.alive])
+            # The text or the replica? A harmless one tells.
+            await self._ask_canary(worker)
+            cut[0].fail(_model_failed(error))
             return
-        finally:
-            worker.busy_since = None
         if len(sentiments) != len(cut):
             # Which answer belongs to which text is unknown, so none of them is one.
-            self.failures_in_a_row += 1
             wrong = ValueError(f"{len(sentiments)} results for {len(cut)} texts")
             for job in cut:
                 job.fail(_model_failed(wrong))
+            await self._ask_canary(worker)
             return
-        self.failures_in_a_row = 0
         self._settle(cut, sentiments, started)
 
     def _settle(self, cut: list[Job], sentiments: Sequence[Sentiment], started: float) -> None:
         seconds = self._loop.time() - started
-        self._seconds_per_text += 0.2 * (
-            seconds / len(cut) / len(self._workers) - self._seconds_per_text
-        )
+        self._pace.measured(sum(job.tokens for job in cut), seconds)
         for job, sentiment in zip(cut, sentiments, strict=True):
             if job.alive:
                 timings = Timings(started - job.queued_at, seconds)
                 job.future.set_result(Answer(sentiment, timings))
+
+    async def _computed(self, worker: _Worker, texts: list[str]) -> list[Sentiment]:
+        started = self._loop.time()
+        worker.computing_since.append(started)
+        try:
+            return await self._loop.run_in_executor(
+                worker.thread, _compute, worker.classifier, texts
+            )
+        finally:
+            worker.computing_since.remove(started)
+
+    async def _ask_canary(self, worker: _Worker) -> None:
+        try:
+            asked_at = self._loop.time()
+            self._canary.check(await self._computed(worker, [CANARY]))
+            seconds = self._loop.time() - asked_at
+            self._pace.single_seconds = min(self._pace.single_seconds, seconds)
+        except ReplicaBroken:
+            raise
+        except Exception as error:
+            raise ReplicaBroken(f"it fails on {CANARY!r}: {error!r}") from error
+
+    def _leave_over(self, worker: _Worker, jobs: list[Job], broken: ReplicaBroken) -> None:
+        """Another worker is to compute them, if there is one."""
+        log.error("replica_broken", reason=str(broken), exc_info=broken.__cause__)
+        worker.broken = True
+        if self.broken_replicas < len(self._workers):
+            self._left_over.append(jobs)
+            self._queue.arrived.set()
+        else:
+            self.fail_all(Unhealthy("the model no longer answers"))
+            self._left_over.clear()
+            self._running.clear()
+
+    async def _until_well(self, worker: _Worker) -> None:
+        while worker.broken and not self._closing.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), RECOVERY_SECONDS)
+                return
+            worker.thread.shutdown(wait=False, cancel_futures=True)
+            worker.thread = _new_thread()  # the old one may be what is broken
+            with suppress(ReplicaBroken):
+                await self._ask_canary(worker)
+                worker.broken = False
+                log.warning("replica_well")
 
 
 def _compute(classifier: Classifier, texts: list[str]) -> list[Sentiment]:

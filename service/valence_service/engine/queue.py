@@ -1,7 +1,8 @@
 """The texts that wait: a bounded queue, cut into batches.
 
-Its bound is never exceeded; a caller who leaves frees the place at once; who waits for a place gets
-one in order of arrival.
+Each call has a lane, and the lanes take turns, a text at a time: a call of many texts does not keep
+one of a single text waiting. The bound is never exceeded; a caller who leaves frees the place at
+once; who waits for a place gets one in order of arrival.
 """
 
 from __future__ import annotations
@@ -10,14 +11,27 @@ import asyncio
 import functools
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from valence_service.sentiment import Answer, DeadlinePassed, Draining
 
 # English has about four bytes to a token, other scripts about three; two for the specials. Only
-# the size of a cut rests on it: the classifier counts for itself.
+# the size of a cut and the wait foreseen rest on it: the classifier counts for itself.
 BYTES_PER_TOKEN = 3.5
 SPECIAL_TOKENS = 2
+# Where a call of one text has come within so long, another is likely.
+SINGLES_SECONDS = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The waiting texts of one call, in its order."""
+
+    jobs: OrderedDict[Job, None] = field(default_factory=OrderedDict)
+    tokens: int = 0
+    """Of all of them."""
+    next_tokens: int = 0
+    """Of the one whose turn is next."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +42,13 @@ class Job:
     deadline: float | None
     """In seconds of the event loop's clock."""
     future: asyncio.Future[Answer]
+    tokens: int
+    """An estimate."""
+    lane: Lane
+    patient: bool = False
+    """Whether the caller waits for a place instead of being refused."""
+    single: bool = False
+    """Whether it is all that its call has to ask."""
     queued_at: float = 0.0
 
     @property
@@ -35,25 +56,33 @@ class Job:
         """Whether anyone still waits for it."""
         return not self.future.done()
 
-    @property
-    def tokens(self) -> int:
-        """A cheap estimate of the tokens of the text."""
-        size = len(self.text) if self.text.isascii() else len(self.text.encode())
-        return math.ceil(size / BYTES_PER_TOKEN) + SPECIAL_TOKENS
-
     def fail(self, error: Exception) -> None:
         """End the wait with error, if it has not ended."""
         if self.alive:
             self.future.set_exception(error)
 
 
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text has, special ones included."""
+    size = len(text) if text.isascii() else len(text.encode())
+    return math.ceil(size / BYTES_PER_TOKEN) + SPECIAL_TOKENS
+
+
 class Queue:
-    """Jobs in order of arrival, at most ``max_texts`` of them. Belongs to one event loop."""
+    """Jobs in lanes, at most ``max_texts`` of them. Belongs to one event loop."""
 
     def __init__(self, *, max_texts: int) -> None:
         self._max_texts = max_texts
-        # Ordered, and not a deque: a caller who leaves gives up the place in O(1).
-        self._jobs: OrderedDict[Job, None] = OrderedDict()
+        # Patient callers always have something to send: they leave half of the places to others.
+        self._max_patient_texts = math.ceil(max_texts / 2)
+        # Ordered, and not deques: a caller who leaves gives up the place in O(1).
+        self._lanes: OrderedDict[Lane, None] = OrderedDict()
+        self._texts = 0
+        self._patient_texts = 0
+        self._next_tokens = 0
+        self._single_at = -math.inf
+        self.tokens = 0
+        """Of all that waits."""
         # Who waits for a place, and what tells that caller of it. Nobody waits while there is one.
         self._waiting: OrderedDict[Job, asyncio.Future[None]] = OrderedDict()
         self._loop = asyncio.get_running_loop()
@@ -62,22 +91,43 @@ class Queue:
         """Set while there may be something to cut, and once closed."""
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return self._texts
 
     @property
     def room_texts(self) -> int:
         """Free places."""
-        return self._max_texts - len(self._jobs)
+        return self._max_texts - self._texts
+
+    @property
+    def room_for_patient(self) -> bool:
+        """Whether a patient caller need not wait for a place."""
+        return self.room_texts > 0 and self._patient_texts < self._max_patient_texts
+
+    @property
+    def singles_meet_many(self) -> bool:
+        """Whether calls of many texts wait where calls of one text come too."""
+        lately = self._loop.time() - self._single_at < SINGLES_SECONDS
+        return lately and self._texts > len(self._lanes)
+
+    def tokens_ahead(self, texts: int) -> float:
+        """Tokens of what others have waiting that goes before the last of so many new texts."""
+        if texts == 1:
+            return self._next_tokens
+        return sum(lane.tokens * min(1.0, texts / len(lane.jobs)) for lane in self._lanes)
 
     def put(self, job: Job) -> None:
-        """Queue a job. The caller has seen that there is room."""
+        """Queue a job in its lane. The caller has seen that there is room."""
         job.queued_at = self._loop.time()
-        self._jobs[job] = None
+        if job.single:
+            self._single_at = job.queued_at
+        job.lane.jobs[job] = None
+        self._lanes.setdefault(job.lane)
+        self._count(job, 1)
         job.future.add_done_callback(functools.partial(self._leave, job))
         self.arrived.set()
 
     async def put_when_room(self, job: Job) -> None:
-        """Queue a job as soon as a place comes free. Raises Draining where the queue closes."""
+        """Queue a patient job as soon as a place comes free. Raises Draining where it closes."""
         placed = self._waiting[job] = self._loop.create_future()
         try:
             await placed
@@ -86,30 +136,34 @@ class Queue:
             job.future.cancel()  # the text may stand in the queue already
             raise
 
-    def cut(self, *, max_texts: int, max_tokens: int, max_text_tokens: int) -> list[Job]:
-        """Take the next batch: live jobs in order of arrival within both bounds, longest first.
+    def cut(self, *, max_texts: int, max_tokens: float) -> list[Job]:
+        """Take the next batch within both bounds, a live job of each lane in turn, longest first.
 
-        A text counts at most max_text_tokens; one above max_tokens goes alone.
+        A text above max_tokens goes alone.
         """
-        cut: list[tuple[int, Job]] = []
+        cut: list[Job] = []
         left = max_tokens
         now = self._loop.time()
-        while self._jobs and len(cut) < max_texts:
-            job = next(iter(self._jobs))
+        while self._lanes and len(cut) < max_texts:
+            lane = next(iter(self._lanes))
+            job = next(iter(lane.jobs))
             if job.deadline is not None and now >= job.deadline:
                 job.fail(DeadlinePassed("the deadline passed in the queue"))
-            if job.alive:
-                tokens = min(job.tokens, max_text_tokens)
-                if cut and tokens > left:
-                    break
-                left -= tokens
-                cut.append((tokens, job))
-            del self._jobs[job]
-        if not self._jobs and not self.closed:
+            if not job.alive:
+                self._remove(job)
+                continue
+            if cut and job.tokens > left:
+                break
+            left -= job.tokens
+            cut.append(job)
+            self._remove(job)
+            if lane.jobs:
+                self._lanes.move_to_end(lane)
+        if not self._lanes and not self.closed:
             self.arrived.clear()
         self._make_room()
         # Neighbours of like length make little padding.
-        return [job for _, job in sorted(cut, key=lambda item: -item[0])]
+        return sorted(cut, key=lambda job: -job.tokens)
 
     def close(self) -> None:
         """Take nothing more, and turn away who waits for a place."""
@@ -119,14 +173,32 @@ class Queue:
 
     def fail(self, error: Exception) -> None:
         """End the wait of every job."""
-        for job in list(self._jobs):
-            job.fail(error)
+        for lane in self._lanes:
+            for job in lane.jobs:
+                job.fail(error)
 
     def _leave(self, job: Job, _: asyncio.Future[Answer]) -> None:
         """The caller is settled or gone: free the place if the text still waits."""
-        if job in self._jobs:
-            del self._jobs[job]
+        if job in job.lane.jobs:
+            self._remove(job)
             self._make_room()
+
+    def _remove(self, job: Job) -> None:
+        del job.lane.jobs[job]
+        if not job.lane.jobs:
+            del self._lanes[job.lane]
+        self._count(job, -1)
+
+    def _count(self, job: Job, sign: int) -> None:
+        """Keep the sums, once a job has been added (1) or removed (-1)."""
+        lane = job.lane
+        self._texts += sign
+        self._patient_texts += sign * job.patient
+        lane.tokens += sign * job.tokens
+        self.tokens += sign * job.tokens
+        next_tokens = next(iter(lane.jobs)).tokens if lane.jobs else 0
+        self._next_tokens += next_tokens - lane.next_tokens
+        lane.next_tokens = next_tokens
 
     def _make_room(self) -> None:
         """Give each free place to who has waited for one longest; when closed, turn all away.
@@ -134,7 +206,7 @@ class Queue:
         The text is queued here and not by its caller once awake: in between, another could take
         the place, and the caller would have to wait behind those who came later.
         """
-        while self._waiting and (self.closed or self.room_texts > 0):
+        while self._waiting and (self.closed or self.room_for_patient):
             job, placed = self._waiting.popitem(last=False)
             if placed.done():
                 continue  # cancelled, and not yet awake to know

@@ -1,63 +1,73 @@
-"""Does the model still answer? A canary tells, asked at the start and when there is doubt."""
+"""Does the model still answer? Watched while it serves; when idle, the canary is asked."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING
 
 import structlog
 
-from valence_service.sentiment import ValenceError
+from valence_service.engine.canary import ReplicaBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from valence_service.engine.batcher import Batcher
 
-CANARY = "I loved every minute of it."
-CANARY_SECONDS = 30.0
-# One caller's bad texts may fail in a row; the canary, not their number, decides.
-DOUBT_FAILURES = 3
-DOUBT_STALLED_SECONDS = 60.0
 POLL_SECONDS = 1.0
+IDLE_CANARY_SECONDS = 60.0
 log = structlog.get_logger()
 
 
-class CanaryDied(Exception):
-    """The model did not answer the canary as a model does."""
+class ModelLost(Exception):
+    """The model has not answered for too long: a new process is the cure."""
 
 
-async def ask_canary(batcher: Batcher) -> None:
-    """Classify a harmless text the way every text goes. Raises CanaryDied."""
-    try:
-        async with asyncio.timeout(CANARY_SECONDS):
-            # A full queue says nothing about the model: wait for a place instead.
-            answer = await (await batcher.submit_when_room(CANARY))
-    except TimeoutError as error:
-        raise CanaryDied(f"no answer in {CANARY_SECONDS:.0f} s") from error
-    except ValenceError as error:
-        raise CanaryDied(f"no answer: {error.__cause__ or error}") from error
-    if not all(math.isfinite(score.score) for score in answer.sentiment.scores):
-        raise CanaryDied("its scores are not numbers")
+async def watch(batcher: Batcher, tell: Callable[[bool], None], *, hang_seconds: float) -> None:
+    """Tell of each change between healthy and not, until cancelled. Starts healthy.
 
-
-async def watch(batcher: Batcher, tell: Callable[[bool], None]) -> None:
-    """Tell of each change between healthy and not, until cancelled. Starts healthy."""
-    healthy = True
+    Not healthy is a batch that has been computing for half of hang_seconds, and a replica that
+    does not answer the canary. Raises ModelLost after as long again without a recovery.
+    """
+    loop = asyncio.get_running_loop()
+    asked_at = loop.time()
+    unhealthy_since: float | None = None
     while True:
         await asyncio.sleep(POLL_SECONDS)
-        stalled = batcher.stalled_seconds > DOUBT_STALLED_SECONDS
-        if healthy and batcher.failures_in_a_row < DOUBT_FAILURES and not stalled:
-            continue
-        try:
-            if stalled:
-                raise CanaryDied(f"a batch has not ended in {DOUBT_STALLED_SECONDS:.0f} s")
-            await ask_canary(batcher)
-            well = True
-        except CanaryDied as error:
-            well = False
-            log.warning("canary_died", reason=str(error))
-        if well != healthy:
-            healthy = well
-            tell(healthy)
+        if not batcher.idle:
+            asked_at = loop.time()
+        reason = _trouble(batcher, hang_seconds / 2)
+        doubt = unhealthy_since is not None or loop.time() - asked_at >= IDLE_CANARY_SECONDS
+        if doubt and not reason:
+            asked_at = loop.time()
+            reason = await _ask(batcher, hang_seconds / 2)
+        if reason and unhealthy_since is None:
+            unhealthy_since = loop.time()
+            log.error("model", healthy=False, reason=reason)
+            tell(False)
+        elif not reason and unhealthy_since is not None:
+            unhealthy_since = None
+            log.warning("model", healthy=True)
+            tell(True)
+        elif unhealthy_since is not None and loop.time() - unhealthy_since >= hang_seconds / 2:
+            raise ModelLost(f"the model no longer answers: {reason}")
+
+
+def _trouble(batcher: Batcher, stalled_seconds: float) -> str:
+    """What is wrong without asking; empty where nothing is."""
+    if batcher.stalled_seconds >= stalled_seconds:
+        return f"a batch has been computing for {batcher.stalled_seconds:.1f} s"
+    if batcher.broken_replicas:
+        return f"{batcher.broken_replicas} of its replicas do not answer the canary"
+    return ""
+
+
+async def _ask(batcher: Batcher, seconds: float) -> str:
+    try:
+        async with asyncio.timeout(seconds):
+            await batcher.check_replicas()
+    except TimeoutError:
+        return f"the canary has not been answered in {seconds:.1f} s"
+    except ReplicaBroken as error:
+        return str(error)
+    return ""

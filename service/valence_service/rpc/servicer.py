@@ -11,7 +11,7 @@ from valence.v1 import sentiment_pb2_grpc
 
 from valence_service.rpc import convert
 from valence_service.rpc.stream import Stream
-from valence_service.sentiment import Draining, InvalidField, Starting, Unavailable
+from valence_service.sentiment import InvalidField, Starting, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,11 +50,11 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         """Take calls from now on."""
         self._model = _Model(batcher, convert.Replies(info, self._limits))
 
-    def drain(self) -> None:
+    def refuse(self, reason: Unavailable) -> None:
         """Take no more calls; open streams answer what they have read, then end."""
-        self.refusal = Draining("the server is ending: call another one")
+        self.refusal = reason
         for stream in self._streams:
-            stream.stop(self.refusal)
+            stream.stop(reason)
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """One text, one sentiment."""

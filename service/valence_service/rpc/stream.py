@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from valence.v1 import sentiment_pb2 as pb
 
+from valence_service.engine.queue import Lane
 from valence_service.rpc import convert
 from valence_service.rpc.observe import Undecodable
 from valence_service.rpc.status import status_of
@@ -49,6 +50,7 @@ class Stream:
         self._replies = replies
         self._limits = limits
         self._deadline = deadline
+        self._lane = Lane()
         self._slots = asyncio.Semaphore(window_texts)
         # What is to be written next, in that order; None ends it. The slots bound it.
         self._due: asyncio.Queue[_Pending | None] = asyncio.Queue()
@@ -116,7 +118,9 @@ class Stream:
         try:
             convert.check_id(request.id, self._limits)
             convert.check_text(request.text, "text", self._limits)
-            answer = await self._batcher.submit_when_room(request.text, deadline=self._deadline)
+            answer = await self._batcher.submit_when_room(
+                request.text, self._lane, deadline=self._deadline
+            )
         except ValenceError as error:
             self._due.put_nowait(_Pending(request.id, error))
             return
