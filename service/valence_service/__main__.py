@@ -21,10 +21,15 @@ def main() -> NoReturn:
     except SettingsError as error:
         _leave(USAGE, f"{error} (--help lists the settings)")
 
-    # What grpc's core prints by itself is no log line, and we say the same more clearly.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from valence_service import logs
 
+    if settings.tls_certificate and not settings.prepare:
+        os.environ["GRPC_VERBOSITY"] = "INFO"  # where it says why a handshake failed
+        logs.capture_core()
+        faulthandler.enable(sys.stderr)
+    else:
+        # What grpc's core prints by itself is no log line, and we say the same more clearly.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logs.configure(verbose=settings.verbose)
 
     import uvloop

@@ -17,10 +17,19 @@ from valence_service.engine.batcher import Batcher
 from valence_service.engine.canary import Canary, ReplicaBroken
 from valence_service.engine.watch import watch
 from valence_service.models.load import ModelSource, ModelUnusable, load_classifiers, prepare_model
+from valence_service.rpc.auth import Authenticate, BadTokens, Tokens
 from valence_service.rpc.health import HealthServicer
 from valence_service.rpc.observe import SERVICE_NAME
-from valence_service.rpc.server import build_server, listen
+from valence_service.rpc.server import (
+    HEALTH_METHODS,
+    REFLECTION_METHODS,
+    CannotListen,
+    ConnectionLimits,
+    build_server,
+    listen,
+)
 from valence_service.rpc.servicer import SentimentServicer
+from valence_service.rpc.tls import Certificates
 from valence_service.sentiment import Draining, Limits, Unhealthy
 from valence_service.settings import parse_label_valence
 
@@ -44,7 +53,8 @@ log = structlog.get_logger()
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then end within the grace.
 
-    Raises CannotListen and ModelUnusable where there is nothing to serve.
+    Raises CannotListen and ModelUnusable where there is nothing to serve, and ModelLost where the
+    model answers no more.
     """
     started = time.monotonic()
     limits = Limits(
@@ -53,8 +63,18 @@ async def serve(settings: Settings) -> None:
     # Two batches of one stream: one is computed while the next is read.
     servicer = SentimentServicer(limits, window_texts=2 * settings.max_batch_texts)
     health = HealthServicer(SERVICE_NAME)
-    server = build_server(servicer, health, limits)
-    address = listen(server, settings.host, settings.port)
+    server = build_server(
+        servicer,
+        health,
+        limits,
+        ConnectionLimits(
+            max_calls=settings.max_connection_calls,
+            idle_seconds=settings.max_connection_idle_seconds,
+            age_seconds=settings.max_connection_age_seconds,
+        ),
+        _authenticate(settings),
+    )
+    address = listen(server, settings.host, settings.port, _certificates(settings))
     with _stop_signals() as stop:
         await server.start()
         log.info("starting", address=address, model=settings.model or "embedded")
@@ -85,6 +105,26 @@ async def serve(settings: Settings) -> None:
     log.info("stopped")
 
 
+def _authenticate(settings: Settings) -> Authenticate | None:
+    if not settings.token_file:
+        return None
+    public = []
+    if settings.public_health:
+        public.append(HEALTH_METHODS)
+    if settings.public_reflection:
+        public.append(REFLECTION_METHODS)
+    try:
+        return Authenticate(Tokens(settings.token_file), public=tuple(public))
+    except BadTokens as error:
+        raise CannotListen(str(error)) from error
+
+
+def _certificates(settings: Settings) -> Certificates | None:
+    if not (settings.tls_certificate and settings.tls_key):
+        return None
+    return Certificates(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+
+
 def prepare(settings: Settings) -> None:
     """Download and convert what serve would, into the cache. Raises ModelUnusable."""
     prepare_model(_model_source(settings))
@@ -100,6 +140,7 @@ def _model_source(settings: Settings) -> ModelSource:
         device=settings.device,
         cache_dir=settings.cache_dir,
         label_valence=parse_label_valence(settings.label_valence),
+        allow_pickle=settings.allow_pickle,
     )
 
 

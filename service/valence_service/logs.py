@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
+import threading
 
 import structlog
+
+from valence_service.throttle import Throttle
+
+# As grpc's core prints what its TLS handshakes end with.
+_HANDSHAKE = re.compile(rb"^[A-Z]\d{4} .*Handshake failed with error (.*?)\s*$")
+_CORE_NOTE = re.compile(rb"^[IW]\d{4} ")
 
 
 def configure(*, verbose: bool) -> None:
@@ -50,3 +59,26 @@ def configure(*, verbose: bool) -> None:
 def _not_a_vanished_caller(record: logging.LogRecord) -> bool:
     """Grpc logs an error and a traceback where a caller goes away while it is written to."""
     return not record.getMessage().startswith("ExecuteBatchError raised in core")
+
+
+def capture_core() -> None:
+    """Make a line of the log of each TLS handshake that grpc's core says has failed.
+
+    The core prints the reason on the standard error and tells it nowhere else. Call it before
+    configure: from then on, what Python prints goes past the pipe that catches the core's.
+    """
+    reader, writer = os.pipe()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    os.dup2(writer, 2)
+    os.close(writer)
+    threading.Thread(target=_sift, args=(reader,), name="core-log", daemon=True).start()
+
+
+def _sift(reader: int) -> None:
+    throttle = Throttle()
+    with os.fdopen(reader, "rb") as lines:
+        for line in lines:
+            if failed := _HANDSHAKE.match(line):
+                throttle.warning("handshake_failed", failed[1].decode(errors="replace"))
+            elif not _CORE_NOTE.match(line):
+                sys.stderr.write(line.decode(errors="replace"))

@@ -134,8 +134,12 @@ class MalformedMessage(ValenceError):
     """The bytes of a request are not its message."""
 
 
+class Unauthenticated(ValenceError):
+    """The call carries no token that counts."""
+
+
 class Overloaded(ValenceError):
-    """There is no room in the queue."""
+    """There is no room in the queue, or no time until the caller's deadline."""
 
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         super().__init__(message)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -125,7 +126,70 @@ class Settings(BaseSettings):
         description="seconds after which a batch that has not ended is given up and the process "
         "ends with 1; from half of them on health is NOT_SERVING",
     )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the server's certificate chain; read again when it changes"
+    )
+    tls_key: Path | None = Field(None, description="PEM file of the certificate's key")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file: callers must show a certificate that it has signed"
+    )
+    token_file: Path | None = Field(
+        None,
+        description="file of bearer tokens, one in each line, of which a call must carry one; read "
+        "again when it changes",
+    )
+    public_health: CliImplicitFlag[bool] = Field(
+        default=True, description="whether health needs no token"
+    )
+    public_reflection: CliImplicitFlag[bool] = Field(
+        default=False, description="whether reflection needs no token"
+    )
+    insecure: CliImplicitFlag[bool] = Field(
+        default=False,
+        description="listen in plaintext where other machines can connect, too",
+    )
+    max_connection_calls: int = Field(
+        1000, ge=1, le=1 << 20, description="most calls at once on one connection; more wait"
+    )
+    max_connection_idle_seconds: float = Field(
+        900.0,
+        ge=0,
+        le=86400,
+        description="seconds after which an unused connection is closed; 0 is never",
+    )
+    max_connection_age_seconds: float = Field(
+        3600.0,
+        ge=0,
+        le=86400,
+        description="seconds after which a connection is closed to new calls, so that clients "
+        "spread anew; 0 is never",
+    )
+    allow_pickle: CliImplicitFlag[bool] = Field(
+        default=False,
+        description="load a model's weights from pickles too, which can run code: only from those "
+        "you trust",
+    )
     verbose: CliImplicitFlag[bool] = Field(default=False, description="log every call")
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Settings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("--tls-certificate and --tls-key go together: give both")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("--tls-client-ca needs --tls-certificate and --tls-key")
+        if not (self.tls_certificate or self.insecure or _is_loopback(self.host)):
+            raise ValueError(
+                f"--host {self.host} lets other machines connect, and in plaintext anyone on the "
+                "way reads along: give --tls-certificate and --tls-key, or say --insecure"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:
@@ -154,7 +218,9 @@ def _meant(name: str, known: Sequence[str]) -> str:
 
 
 def _wrong(item: ErrorDetails) -> str:
-    """One wrong value, as the operator gave it."""
+    """One wrong value, as the operator gave it, or what does not go together."""
+    if not item["loc"]:
+        return item["msg"].removeprefix("Value error, ")
     field = str(item["loc"][0])
     variable = PREFIX + field.upper()
     flag = "--" + field.replace("_", "-")

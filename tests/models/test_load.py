@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from valence_service.models.load import ModelUnusable, load_classifiers
 from valence_service.sentiment import Classifier
 
@@ -63,6 +67,50 @@ def test_empty(tmp_path: Path) -> None:
 def test_without_weights(two_labels: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text((Path(two_labels) / "config.json").read_text())
     refused(str(tmp_path), "has no weights")
+
+
+def pickled(two_labels: str, folder: Path) -> str:
+    """The same model with its weights as a pickle, and code that its configuration asks to run."""
+    shutil.copytree(two_labels, folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    return str(folder)
+
+
+def test_pickles_are_refused_unless_they_are_trusted(two_labels: str, tmp_path: Path) -> None:
+    folder = pickled(two_labels, tmp_path / "openvino" / "pickled")
+    refused(folder, "are pickles, which can run code .*--allow-pickle if you trust")
+    source = dataclasses.replace(model_source(folder), allow_pickle=True)
+    (trusted,) = load_classifiers(source, workers=1, max_pass_tokens=64)
+    (expected,) = load(two_labels)
+    assert trusted.classify(["good"]) == expected.classify(["good"])
+
+
+def test_safetensors_go_before_pickles(two_labels: str, tmp_path: Path) -> None:
+    folder = Path(pickled(two_labels, tmp_path / "both"))
+    (folder / "pytorch_model.bin").write_bytes(b"whatever it holds, it is not read")
+    shutil.copy(Path(two_labels) / "model.safetensors", folder)
+    (classifier,) = load(str(folder))
+    assert classifier.classify(["good"])
+
+
+def test_code_that_comes_with_a_model_is_not_run(two_labels: str, tmp_path: Path) -> None:
+    folder = tmp_path / "with code"
+    shutil.copytree(two_labels, folder)
+    ran = tmp_path / "ran"
+    (folder / "code.py").write_text(f"open({str(ran)!r}, 'w')\nclass Model: pass\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "of its own",
+        "auto_map": {
+            "AutoConfig": "code.Model",
+            "AutoModelForSequenceClassification": "code.Model",
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnusable):
+        load(str(folder))
+    assert not ran.exists()
 
 
 def test_not_a_classifier(tmp_path: Path) -> None:

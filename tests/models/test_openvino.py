@@ -24,7 +24,7 @@ INPUTS = {"input_ids": np.array([[2, 5, 6, 3]]), "attention_mask": np.ones((1, 4
 
 
 def test_the_lone_form_computes_what_the_crowds_does(two_labels: str, tmp_path: Path) -> None:
-    prepared = prepare(find_model(two_labels, None), "f32", tmp_path)
+    prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
     crowd = compile_model(prepared, "f32", streams=2, threads=2)
     expected = crowd.create_infer_request().infer(INPUTS)[0]
     lone = LoneForm(functools.partial(compile_model, prepared, "f32", streams=1, threads=2))

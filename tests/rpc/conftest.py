@@ -12,7 +12,7 @@ from valence.v1 import sentiment_pb2_grpc
 from valence_service.engine.batcher import Batcher
 from valence_service.rpc.health import HealthServicer
 from valence_service.rpc.observe import SERVICE_NAME
-from valence_service.rpc.server import build_server, listen
+from valence_service.rpc.server import ConnectionLimits, build_server, listen
 from valence_service.rpc.servicer import SentimentServicer
 from valence_service.sentiment import Limits
 
@@ -41,7 +41,7 @@ class Service:
 async def started(*, opened: bool = True) -> AsyncIterator[Service]:
     servicer = SentimentServicer(LIMITS, window_texts=WINDOW_TEXTS)
     health = HealthServicer(SERVICE_NAME)
-    server = build_server(servicer, health, LIMITS)
+    server = build_server(servicer, health, LIMITS, ConnectionLimits())
     address = listen(server, "127.0.0.1", 0)
     await server.start()
     classifier = EchoClassifier()

@@ -29,6 +29,11 @@ def test_the_defaults() -> None:
     assert (settings.max_queue_texts, settings.max_text_bytes) == (1024, 65536)
     assert (settings.grace_seconds, settings.workers, settings.device) == (10.0, None, "auto")
     assert (settings.engine, settings.precision, settings.prepare) == ("auto", "auto", False)
+    assert (settings.insecure, settings.allow_pickle, settings.public_health) == (
+        False,
+        False,
+        True,
+    )
 
 
 def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,12 +54,24 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
         "MAX_QUEUE_TEXTS": "7",
         "MAX_TEXT_BYTES": "8",
         "GRACE_SECONDS": "1.5",
+        "HANG_SECONDS": "2.5",
+        "TLS_CERTIFICATE": "/some/certificate",
+        "TLS_KEY": "/some/key",
+        "TLS_CLIENT_CA": "/some/ca",
+        "TOKEN_FILE": "/some/tokens",
+        "PUBLIC_HEALTH": "true",
+        "PUBLIC_REFLECTION": "true",
+        "INSECURE": "true",
+        "MAX_CONNECTION_CALLS": "10",
+        "MAX_CONNECTION_IDLE_SECONDS": "11",
+        "MAX_CONNECTION_AGE_SECONDS": "12",
+        "ALLOW_PICKLE": "true",
         "VERBOSE": "true",
     }
     flags = []
     for name, value in values.items():
         flag = "--" + name.lower().replace("_", "-")
-        flags += [flag] if name in ("VERBOSE", "PREPARE") else [flag, value]
+        flags += [flag] if value == "true" else [flag, value]
     by_flag = read_settings(flags)
     for name, value in values.items():
         monkeypatch.setenv("VALENCE_" + name, value)
@@ -100,6 +117,31 @@ def test_a_wrong_variable_is_named() -> None:
     unknown = refused(VALENCE_MAX_QUEUE_TEXT="5")
     assert "unknown setting VALENCE_MAX_QUEUE_TEXT" in unknown
     assert "did you mean VALENCE_MAX_QUEUE_TEXTS?" in unknown
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_plaintext_is_for_this_machine(host: str) -> None:
+    assert read_settings(["--host", host]).host == host
+
+
+ALL = "0.0.0.0"  # noqa: S104  nobody listens there
+
+
+@pytest.mark.parametrize("host", [ALL, "::", "10.0.0.1", "example.org", "127.0.0.1.example"])
+def test_plaintext_for_others_must_be_asked_for(host: str) -> None:
+    assert "say --insecure" in refused("--host", host)
+    assert read_settings(["--host", host, "--insecure"]).insecure
+    assert read_settings(["--host", host, "--tls-certificate", "c", "--tls-key", "k"]).tls_key
+
+
+def test_certificate_and_key_go_together() -> None:
+    assert "give both" in refused("--tls-certificate", "c")
+    assert "give both" in refused("--tls-key", "k")
+    assert "--tls-client-ca needs" in refused("--tls-client-ca", "c")
+
+
+def test_health_can_be_closed() -> None:
+    assert not read_settings(["--no-public-health"]).public_health
 
 
 def test_what_others_set_is_not_ours() -> None:

@@ -10,7 +10,9 @@ a google.rpc.RetryInfo (when to come back).
   code                reason              when
   INVALID_ARGUMENT    INVALID_FIELD       a field is empty, too long, too many or unknown
   INVALID_ARGUMENT    MALFORMED_MESSAGE   the bytes are not this message, or text is not UTF-8
-  RESOURCE_EXHAUSTED  OVERLOADED          the queue is full: wait as RetryInfo says
+  UNAUTHENTICATED     UNAUTHENTICATED     the call carries no token that counts
+  RESOURCE_EXHAUSTED  OVERLOADED          no room in the queue, or no answer before the deadline
+                                          of the call: come back as RetryInfo says
   DEADLINE_EXCEEDED   DEADLINE_EXCEEDED   the deadline passed in the queue: nothing was computed
   UNAVAILABLE         STARTING            the model is still being loaded
   UNAVAILABLE         DRAINING            the server is ending: call another one

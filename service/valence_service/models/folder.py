@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_TOKENS_WITHOUT_LIMIT = 512
 # What a text classifier is made of; other frameworks' weights stay on the hub.
 _FILES = ("*.json", "*.txt", "*.model", "model*.safetensors", "openvino_model*", "openvino/*")
-_PICKLES = ("pytorch_model*.bin",)
+_PICKLES = "pytorch_model*.bin"
 
 
 class ModelUnusable(Exception):
@@ -40,6 +40,8 @@ class ModelFolder:
     """The hub's commit, or the first digits of ``digest``."""
     digest: str
     """SHA-256 of the weights, hexadecimal."""
+    pickled: bool
+    """Whether the weights are pickles, which can run code when they are loaded."""
     config: Mapping[str, Any]
     tokenizer_config: Mapping[str, Any]
 
@@ -62,10 +64,11 @@ class ModelFolder:
         return "softmax"
 
 
-def find_model(name: str | None, revision: str | None) -> ModelFolder:
+def find_model(name: str | None, revision: str | None, *, allow_pickle: bool) -> ModelFolder:
     """The folder of a model by path or hub name; None is the embedded one.
 
-    Blocks while it downloads. Raises ModelUnusable.
+    Weights that are pickles are taken only where allow_pickle says so. Blocks while it downloads.
+    Raises ModelUnusable.
     """
     if name is None:
         path, called, commit = Path(valence_model.path()), valence_model.NAME, None
@@ -73,9 +76,9 @@ def find_model(name: str | None, revision: str | None) -> ModelFolder:
         path = Path(name).expanduser()
         called, commit = path.resolve().name, None
     else:
-        path = _download(name, revision)
+        path = _download(name, revision, allow_pickle=allow_pickle)
         called, commit = name, path.name  # the hub's cache names a folder after its commit
-    return _read(path, called, commit)
+    return _read(path, called, commit, allow_pickle=allow_pickle)
 
 
 def _is_path(name: str) -> bool:
@@ -86,7 +89,7 @@ def _is_path(name: str) -> bool:
     )
 
 
-def _download(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None, *, allow_pickle: bool) -> Path:
     import huggingface_hub
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -96,8 +99,8 @@ def _download(name: str, revision: str | None) -> Path:
         folder = Path(
             huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=[*_FILES])
         )
-        if not weights_of(folder):
-            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=[*_PICKLES])
+        if allow_pickle and not weights_of(folder):
+            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=[_PICKLES])
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelUnusable(
@@ -107,7 +110,7 @@ def _download(name: str, revision: str | None) -> Path:
     return folder
 
 
-def _read(path: Path, name: str, commit: str | None) -> ModelFolder:
+def _read(path: Path, name: str, commit: str | None, *, allow_pickle: bool) -> ModelFolder:
     """Say plainly what the libraries would say at length."""
     try:
         if not path.is_dir():
@@ -117,7 +120,17 @@ def _read(path: Path, name: str, commit: str | None) -> ModelFolder:
         tokenizer_config = path / "tokenizer_config.json"
         weights = weights_of(path)
         if not weights:
-            raise ModelUnusable(f"the folder {path} has no weights (model.safetensors)")
+            raise ModelUnusable(
+                f"the folder {path} has no weights (model.safetensors); where the hub has them as "
+                "pickles, --allow-pickle fetches those"
+            )
+        first = weights[0].relative_to(path).as_posix()
+        pickled = first.endswith(".bin") and not first.startswith("openvino")
+        if pickled and not allow_pickle:
+            raise ModelUnusable(
+                f"the weights in {path} are pickles, which can run code when they are loaded: use "
+                "a model with safetensors, or --allow-pickle if you trust this one"
+            )
         digest = hashlib.sha256()
         for file in weights:
             with file.open("rb") as opened:
@@ -128,6 +141,7 @@ def _read(path: Path, name: str, commit: str | None) -> ModelFolder:
             name=name,
             revision=commit or digest.hexdigest()[:12],
             digest=digest.hexdigest(),
+            pickled=pickled,
             config=config,
             tokenizer_config=_json(tokenizer_config) if tokenizer_config.exists() else {},
         )

@@ -51,6 +51,7 @@ class ModelSource:
     cache_dir: Path
     """Where converted models are kept."""
     label_valence: Mapping[str, float]
+    allow_pickle: bool = False
 
 
 def load_classifiers(
@@ -61,7 +62,7 @@ def load_classifiers(
     Blocks while it reads, downloads or converts. Raises ModelUnusable.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the workers are the parallelism
-    folder = find_model(source.name, source.revision)
+    folder = find_model(source.name, source.revision, allow_pickle=source.allow_pickle)
     choice, prepared = _choose(source, folder)
     if prepared is None:
         return _pipelines(source, folder, choice, workers or 1, max_pass_tokens)
@@ -72,7 +73,7 @@ def load_classifiers(
 
 def prepare_model(source: ModelSource) -> None:
     """Download and convert what load_classifiers would, and keep it. Raises ModelUnusable."""
-    folder = find_model(source.name, source.revision)
+    folder = find_model(source.name, source.revision, allow_pickle=source.allow_pickle)
     _choose(source, folder, must_keep=True)
 
 

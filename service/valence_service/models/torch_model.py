@@ -18,9 +18,13 @@ def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tu
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path, trust_remote_code=False)
         model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
-            folder.path, dtype=dtype, output_loading_info=True
+            folder.path,
+            dtype=dtype,
+            output_loading_info=True,
+            use_safetensors=not folder.pickled,
+            trust_remote_code=False,  # else it asks the terminal whether to run the model's code
         )
     except Exception as error:
         reason = " ".join(str(error).split())[:300]

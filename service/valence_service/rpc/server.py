@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
@@ -10,42 +11,73 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from valence.v1 import sentiment_pb2_grpc
 
-from valence_service.rpc import health, observe
+from valence_service.rpc import auth, health, observe, tls
 
 if TYPE_CHECKING:
     from valence_service.sentiment import Limits
 
 # v1 of the reflection protocol is v1alpha under another name; grpcio ships only the latter.
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
+HEALTH_METHODS = f"/{health.SERVICE_NAME}/"
+REFLECTION_METHODS = "/grpc.reflection."
 LEAST_MESSAGE_BYTES = 16 << 20
+MAX_METADATA_BYTES = 16 << 10
+HANDSHAKE_MILLISECONDS = 10_000
+
+
+_FOR_EVER = 2**31 - 1
 
 
 class CannotListen(Exception):
     """The address cannot be listened on; the message says why and what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What one connection may do."""
+
+    max_calls: int = 1000
+    """At once; more wait at the caller."""
+    idle_seconds: float = 900.0
+    """Without a call, until it is closed; 0 is never."""
+    age_seconds: float = 3600.0
+    """Until it is closed to new calls, and the client opens another; 0 is never."""
+
+
 def build_server(
     sentiment: sentiment_pb2_grpc.SentimentServiceServicer,
     health_servicer: health.HealthServicer,
     limits: Limits,
+    connections: ConnectionLimits,
+    authenticate: auth.Authenticate | None = None,
 ) -> grpc.aio.Server:
     """A server of the contract, health and reflection, not yet listening."""
     # Well above every batch within the limits, so that what is too large is refused by name; grpc
     # itself names nothing, and ends a stream.
     largest_batch = 2 * limits.max_batch_texts * (limits.max_text_bytes + 16)
     server = grpc.aio.server(
-        interceptors=[observe.Observe()],
+        interceptors=[*([authenticate] if authenticate else []), observe.Observe()],
         options=[
             # Else a second server on the port would be handed half of the connections.
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", max(LEAST_MESSAGE_BYTES, largest_batch)),
+            # The first is where refusing may begin, the second where it must.
+            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.max_concurrent_streams", connections.max_calls),
+            ("grpc.max_connection_idle_ms", _milliseconds(connections.idle_seconds)),
+            ("grpc.max_connection_age_ms", _milliseconds(connections.age_seconds)),
+            # Who connects and says nothing is not waited for.
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MILLISECONDS),
             # What a stream may send ahead of being read. Left to itself grpc raises it to
             # megabytes a stream; this is enough for a full batch on a slow line to arrive soon.
             ("grpc.http2.bdp_probe", 0),
             ("grpc.http2.lookahead_bytes", 512 << 10),
             # Clients may keep idle connections alive, as proxies forget those that are silent.
+            # Who pings more often is disconnected.
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.http2.max_ping_strikes", 2),
         ],
     )
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(sentiment, server)
@@ -63,16 +95,30 @@ def build_server(
     return server
 
 
-def listen(server: grpc.aio.Server, host: str, port: int) -> str:
-    """Take the address, in plaintext; returns it with the port taken. Raises CannotListen."""
+def listen(
+    server: grpc.aio.Server, host: str, port: int, certificates: tls.Certificates | None = None
+) -> str:
+    """Take the address, in plaintext without certificates; returns it with the port taken.
+
+    Raises CannotListen.
+    """
     bracketed = f"[{host}]" if ":" in host else host
+    address = f"{bracketed}:{port}"
     try:
-        taken = server.add_insecure_port(f"{bracketed}:{port}")
+        if certificates:
+            taken = server.add_secure_port(address, certificates.credentials())
+        else:
+            taken = server.add_insecure_port(address)
+    except tls.BadCertificate as error:
+        raise CannotListen(str(error)) from error
     except RuntimeError as error:
-        raise CannotListen(
-            f"cannot listen on {bracketed}:{port}: {_why_not(host, port)}"
-        ) from error
+        raise CannotListen(f"cannot listen on {address}: {_why_not(host, port)}") from error
     return f"{bracketed}:{taken}"
+
+
+def _milliseconds(seconds: float) -> int:
+    """As grpc takes a time; its largest number is for ever."""
+    return min(round(seconds * 1000), _FOR_EVER) if seconds else _FOR_EVER
 
 
 def _why_not(host: str, port: int) -> str:

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 _CODES: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     domain.InvalidField: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
     domain.MalformedMessage: (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE"),
+    domain.Unauthenticated: (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
     domain.Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
     domain.DeadlinePassed: (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     domain.Starting: (grpc.StatusCode.UNAVAILABLE, "STARTING"),
