@@ -7,7 +7,6 @@ import functools
 import gc
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import structlog
 
 from valence_service.engine.batcher import Batcher
 from valence_service.engine.canary import Canary, ReplicaBroken
+from valence_service.engine.threads import compute_thread
 from valence_service.engine.watch import watch
 from valence_service.models.load import ModelSource, ModelUnusable, load_classifiers, prepare_model
 from valence_service.rpc.auth import Authenticate, BadTokens, Tokens
@@ -153,8 +153,8 @@ async def _load(settings: Settings) -> Sequence[Classifier]:
         max_pass_tokens=settings.max_batch_tokens,
     )
     # A pool of its own: asyncio would wait for its default one, and a SIGTERM must not wait for
-    # a download.
-    pool = ThreadPoolExecutor(1, thread_name_prefix="load")
+    # a download. The engine's own threads have its priority.
+    pool = compute_thread("load")
     try:
         return await asyncio.get_running_loop().run_in_executor(pool, load)
     finally:

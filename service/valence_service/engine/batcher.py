@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ import structlog
 from valence_service.engine.admission import Pace, check_deadline, retry_after
 from valence_service.engine.canary import CANARY, Canary, ReplicaBroken
 from valence_service.engine.queue import Job, Lane, Queue, estimated_tokens
+from valence_service.engine.threads import compute_thread
 from valence_service.sentiment import (
     Answer,
     Draining,
@@ -33,6 +34,7 @@ from valence_service.sentiment import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import ThreadPoolExecutor
 
     from valence_service.sentiment import Classifier, Sentiment
 
@@ -42,7 +44,7 @@ log = structlog.get_logger()
 
 
 def _new_thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="classify")
+    return compute_thread("classify")
 
 
 @dataclass(slots=True, eq=False)

@@ -11,7 +11,7 @@ import grpc
 import structlog
 
 from valence_service.rpc.files import Stamp, stamp_of
-from valence_service.rpc.status import translated
+from valence_service.rpc.status import abort
 from valence_service.sentiment import Unauthenticated
 from valence_service.throttle import Throttle
 
@@ -129,7 +129,5 @@ class Authenticate(grpc.aio.ServerInterceptor):
             known = given.lower().startswith("bearer ")
             reason = "unknown token" if known else "no bearer token"
         self._throttle.warning("unauthenticated", reason, peer=context.peer())
-        async with translated(context):
-            raise Unauthenticated(
-                "a valid token is needed, in the metadata as authorization: Bearer TOKEN"
-            )
+        needed = "a valid token is needed, in the metadata as authorization: Bearer TOKEN"
+        await abort(context, Unauthenticated(needed))

@@ -21,6 +21,8 @@ _POLARITIES = {
     Polarity.NEUTRAL: pb.POLARITY_NEUTRAL,
     Polarity.POSITIVE: pb.POLARITY_POSITIVE,
 }
+# Made once: protobuf makes the list anew each time it is asked.
+_OVERLENGTHS, _ORDERS = frozenset(pb.Overlength.values()), frozenset(pb.Order.values())
 
 
 def check_text(text: str, field: str, limits: Limits) -> None:
@@ -51,14 +53,14 @@ def check_id(request_id: str, limits: Limits) -> None:
 
 def rejects_overlength(value: pb.Overlength.ValueType, field: str = "overlength") -> bool:
     """Whether a text that is too long is to be refused. Raises InvalidField."""
-    if value not in pb.Overlength.values():
+    if value not in _OVERLENGTHS:
         raise InvalidField(field, f"{value} is none of {', '.join(pb.Overlength.keys())}")
     return value == pb.OVERLENGTH_REJECT
 
 
 def answers_when_ready(value: pb.Order.ValueType, field: str) -> bool:
     """Whether answers need not come in the order of the requests. Raises InvalidField."""
-    if value not in pb.Order.values():
+    if value not in _ORDERS:
         raise InvalidField(field, f"{value} is none of {', '.join(pb.Order.keys())}")
     return value == pb.ORDER_READY
 

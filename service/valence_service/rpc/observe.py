@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ import structlog
 from google.protobuf.message import DecodeError
 from valence.v1 import sentiment_pb2 as pb
 
-from valence_service.rpc.status import translated
+from valence_service.rpc.status import abort
 from valence_service.sentiment import MalformedMessage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Mapping
+
+    Context = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["SentimentService"].full_name
+_logger = logging.getLogger("valence_service")
 log = structlog.get_logger()
 
 
@@ -33,29 +37,20 @@ class Undecodable:
     description: str
 
 
-class Observe(grpc.aio.ServerInterceptor):
-    """Wraps the methods of the contract; health and reflection pass untouched."""
+def observed(handlers: Mapping[str, Any]) -> dict[str, Any]:
+    """The handlers of the contract's methods, wrapped.
 
-    def __init__(self) -> None:
-        self._wrapped: dict[str, Any] = {}
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """The method's handler, wrapped once and kept."""
-        method = handler_call_details.method
-        if method not in self._wrapped:
-            handler = await continuation(handler_call_details)
-            if handler is None or not method.startswith(f"/{SERVICE_NAME}/"):
-                return handler
-            self._wrapped[method] = _wrap(handler, method.rsplit("/", 1)[1])
-        return self._wrapped[method]
+    Once for all calls: an interceptor would be asked anew for each.
+    """
+    return {name: _wrap(handler, name) for name, handler in handlers.items()}
 
 
 def _wrap(handler: Any, name: str) -> Any:
-    decode = handler.request_deserializer
+    decode, answer, answers = (
+        handler.request_deserializer,
+        handler.unary_unary,
+        handler.stream_stream,
+    )
 
     def read(data: bytes) -> Any:
         try:
@@ -66,49 +61,46 @@ def _wrap(handler: Any, name: str) -> Any:
                 "mangled, or a string in them is not UTF-8"
             )
 
-    async def unary(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        with _logged(name, context):
-            async with translated(context):
-                if isinstance(request, Undecodable):
-                    raise MalformedMessage(request.description)
-                return await handler.unary_unary(request, context)
+    # Cancellation passes through both: the caller has gone, or its deadline has ended the call.
 
-    async def stream(
-        requests: AsyncIterator[Any], context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[Any]:
-        with _logged(name, context):
-            async with (
-                translated(context),
-                aclosing(handler.stream_stream(requests, context)) as responses,
-            ):
+    async def unary(request: Any, context: Context) -> Any:
+        started = time.perf_counter()
+        try:
+            if isinstance(request, Undecodable):
+                raise MalformedMessage(request.description)
+            return await answer(request, context)
+        except Exception as error:
+            await abort(context, error)
+        finally:
+            _log_call(name, context, started)
+
+    async def stream(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        started = time.perf_counter()
+        try:
+            async with aclosing(answers(requests, context)) as responses:
                 async for response in responses:
                     yield response
+        except Exception as error:
+            await abort(context, error)
+        finally:
+            _log_call(name, context, started)
 
-    if handler.unary_unary:
+    if answer:
         return grpc.unary_unary_rpc_method_handler(unary, read, handler.response_serializer)
     return grpc.stream_stream_rpc_method_handler(stream, read, handler.response_serializer)
 
 
-class _logged:  # noqa: N801  a context manager, named as one is used
+def _log_call(method: str, context: Context, started: float) -> None:
     """One debug line for each call, when it ends."""
-
-    def __init__(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        self._method = method
-        self._context = context
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if not logging.getLogger("valence_service").isEnabledFor(logging.DEBUG):
-            return
-        log.debug(
-            "call",
-            method=self._method,
-            peer=self._context.peer(),
-            code=_code_name(self._context.code(), kind),
-            seconds=round(time.perf_counter() - self._started, 6),
-        )
+    if not _logger.isEnabledFor(logging.DEBUG):
+        return
+    log.debug(
+        "call",
+        method=method,
+        peer=context.peer(),
+        code=_code_name(context.code(), sys.exc_info()[0]),
+        seconds=round(time.perf_counter() - started, 6),
+    )
 
 
 def _code_name(code: Any, kind: type[BaseException] | None) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 import grpc
 import structlog
@@ -13,9 +12,6 @@ from google.rpc import error_details_pb2 as details
 from google.rpc.status_pb2 import Status
 
 from valence_service import sentiment as domain
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 DOMAIN = "valence"
 log = structlog.get_logger()
@@ -31,6 +27,7 @@ _CODES: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     domain.Unhealthy: (grpc.StatusCode.UNAVAILABLE, "UNHEALTHY"),
     domain.ModelFailed: (grpc.StatusCode.INTERNAL, "MODEL_FAILED"),
 }
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def status_of(error: Exception) -> Status:
@@ -62,21 +59,13 @@ def status_of(error: Exception) -> Status:
     return status
 
 
-@asynccontextmanager
-async def translated(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
-    """End the call with the status of whatever is raised within.
-
-    Cancellation passes: the caller has gone, or its deadline has ended the call already.
-    """
-    try:
-        yield
-    except Exception as error:
-        status = status_of(error)
-        trailers: list[tuple[str, str | bytes]] = [
-            ("grpc-status-details-bin", status.SerializeToString())
-        ]
-        if isinstance(error, domain.Overloaded):
-            # Stock clients wait this long before they retry, without knowing RetryInfo.
-            trailers.append(("grpc-retry-pushback-ms", str(round(error.retry_after_seconds * 1e3))))
-        code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-        await context.abort(code, status.message, tuple(trailers))
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
+    """End the call with the status that tells of error."""
+    status = status_of(error)
+    trailers: list[tuple[str, str | bytes]] = [
+        ("grpc-status-details-bin", status.SerializeToString())
+    ]
+    if isinstance(error, domain.Overloaded):
+        # Stock clients wait this long before they retry, without knowing RetryInfo.
+        trailers.append(("grpc-retry-pushback-ms", str(round(error.retry_after_seconds * 1e3))))
+    await context.abort(_BY_NUMBER[status.code], status.message, tuple(trailers))
