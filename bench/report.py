@@ -162,7 +162,8 @@ def _ratios(runs: Runs) -> str:
     return "\n".join(lines)
 
 
-def _figure() -> tuple[Figure, Axes]:
+def plot() -> tuple[Figure, Axes]:
+    """An empty plot in the pages' manner."""
     plt.switch_backend("svg")
     plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "valence", "font.size": 9}
     figure, axes = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
@@ -170,47 +171,49 @@ def _figure() -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """As an SVG that is the same for the same numbers."""
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
 
-def _style(name: str) -> dict[str, Any]:
+def style(name: str) -> dict[str, Any]:
+    """What sets our line apart."""
     return {"color": "#c2410c", "linewidth": 2.5, "zorder": 3} if name == OURS else {}
 
 
 def _plot_lines(runs: Runs, path: Path) -> None:
-    figure, axes = _figure()
+    figure, axes = plot()
     callers = sorted(int(found[1]) for name in runs[OURS] if (found := _CALLERS.fullmatch(name)))
     for name, measures in runs.items():
         if name != ENGINE:
             rates = [statistics.median(measures[f"texts/s, {n} callers"]) for n in callers]
-            axes.plot(callers, rates, marker="o", markersize=4, label=name, **_style(name))
+            axes.plot(callers, rates, marker="o", markersize=4, label=name, **style(name))
     axes.set(xscale="log", xlabel="callers", ylabel="texts/s", title=PLOTS["throughput"])
     axes.set_xticks(callers, [str(n) for n in callers])
     axes.set_ylim(bottom=0)
     figure.legend(loc="outside right upper", frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _plot_waits(runs: Runs, path: Path) -> None:
-    figure, axes = _figure()
+    figure, axes = plot()
     for name, measures in runs.items():
         if name != ENGINE:
             waits = [statistics.median(measures[f"ms, p{p}, 64 callers"]) for p in PERCENTILES]
-            axes.plot(PERCENTILES, waits, marker="o", markersize=4, label=name, **_style(name))
+            axes.plot(PERCENTILES, waits, marker="o", markersize=4, label=name, **style(name))
     axes.set(yscale="log", xlabel="percentile", ylabel="ms", title=PLOTS["waits"])
     axes.set_xticks(PERCENTILES)
     figure.legend(loc="outside right upper", frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _plot_bars(runs: Runs, measure: str, plot: str, path: Path) -> None:
-    figure, axes = _figure()
+def _plot_bars(runs: Runs, measure: str, name: str, path: Path) -> None:
+    figure, axes = plot()
     names = [name for name in runs if measure in runs[name]][::-1]
     values = [statistics.median(runs[name][measure]) for name in names]
     colours = ["#c2410c" if name == OURS else "#94a3b8" for name in names]
     bars = axes.barh(names, values, color=colours)
     axes.bar_label(bars, fmt="%.1f" if max(values) < 100 else "%.0f", padding=3)
-    axes.set(title=PLOTS[plot])
-    _save(figure, path)
+    axes.set(title=PLOTS[name])
+    save(figure, path)

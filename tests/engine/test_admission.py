@@ -101,6 +101,30 @@ async def test_a_stream_is_held_back_and_never_refused(
             await answer
 
 
+async def test_who_would_be_answered_too_late_gives_up_the_place(
+    put_clock_forward: Callable[[float], None],
+) -> None:
+    async with slow(put_clock_forward) as (batcher, fake):
+        # In time for all when they came; then the one before them took longer than foreseen.
+        (late,) = batcher.submit([TEXT], deadline=in_seconds(2))
+        (in_time,) = batcher.submit([TEXT], deadline=in_seconds(6))
+        put_clock_forward(1.7)
+        fake.release()
+        with pytest.raises(DeadlinePassed, match="was about to pass"):
+            await late
+        assert said(await in_time) == TEXT
+
+
+async def test_who_is_alone_is_computed_while_there_is_time_at_all(
+    put_clock_forward: Callable[[float], None],
+) -> None:
+    async with slow(put_clock_forward) as (batcher, fake):
+        (last,) = batcher.submit([TEXT], deadline=in_seconds(2))
+        put_clock_forward(1.7)
+        fake.release()
+        assert said(await last) == TEXT
+
+
 async def test_a_deadline_that_has_passed_is_told_as_such(
     put_clock_forward: Callable[[float], None],
 ) -> None:

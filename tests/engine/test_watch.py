@@ -105,8 +105,9 @@ async def test_an_idle_model_is_asked_the_canary_now_and_then(
             await a_few_turns()
             assert fake.canaries == times - 1
             put_clock_forward(1.5)
-            while fake.canaries < times:
+            while fake.canaries < times or batcher.stalled_seconds:
                 await a_few_turns()
+            await a_few_turns()
         assert watching.told.empty()
         fake.canary = lambda: [sentiment_of("nonsense")]
         put_clock_forward(4.5)

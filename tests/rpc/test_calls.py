@@ -234,3 +234,15 @@ async def test_every_call_is_logged_when_asked(
         if isinstance(record.msg, dict) and record.msg["event"] == "call"
     ]
     assert codes == ["OK", "INVALID_ARGUMENT"]
+
+
+async def test_no_text_nor_what_is_said_of_it_is_logged(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "valence_service"):
+        await service.stub.Classify(pb.ClassifyRequest(text="a private text"))
+        await service.stub.BatchClassify(pb.BatchClassifyRequest(texts=["a private text", ""]))
+        await refused(service.stub.Classify(pb.ClassifyRequest(text="a private text " * 10)))
+    assert "call" in caplog.text
+    assert "private" not in caplog.text
+    assert "0.75" not in caplog.text

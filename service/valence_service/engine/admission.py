@@ -27,11 +27,18 @@ class Pace:
         # Sums, and not the mean of each batch's own pace: a batch of one tells less.
         self._tokens = 1.0
         self._seconds = FIRST_SECONDS_PER_TOKEN
+        self._batches = 1.0
 
     def measured(self, tokens: int, seconds: float) -> None:
         """One worker took so long for a batch of so many tokens."""
         self._tokens = KEPT * self._tokens + tokens
         self._seconds = KEPT * self._seconds + seconds
+        self._batches = KEPT * self._batches + 1
+
+    @property
+    def batch_seconds(self) -> float:
+        """How long a batch takes."""
+        return self._seconds / self._batches
 
     def seconds_for(self, tokens: float) -> float:
         """How long all workers take together for so many."""

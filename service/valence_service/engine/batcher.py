@@ -227,7 +227,11 @@ class Batcher:
         if self._queue.singles_meet_many:
             # A call of one text waits for what is being computed, so that is kept short.
             max_tokens = min(max_tokens, self._pace.tokens_in(2 * self._pace.single_seconds))
-        cut = self._queue.cut(max_texts=self._max_batch_texts, max_tokens=max_tokens)
+        cut = self._queue.cut(
+            max_texts=self._max_batch_texts,
+            max_tokens=max_tokens,
+            batch_seconds=self._pace.batch_seconds,
+        )
         self._running.update(cut)
         return cut
 

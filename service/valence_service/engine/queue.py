@@ -136,19 +136,22 @@ class Queue:
             job.future.cancel()  # the text may stand in the queue already
             raise
 
-    def cut(self, *, max_texts: int, max_tokens: float) -> list[Job]:
+    def cut(self, *, max_texts: int, max_tokens: float, batch_seconds: float = 0.0) -> list[Job]:
         """Take the next batch within both bounds, a live job of each lane in turn, longest first.
 
-        A text above max_tokens goes alone.
+        A text above max_tokens goes alone. One whose deadline will pass in the batch_seconds that
+        it takes to compute is not worth its place, unless nobody else wants it.
         """
         cut: list[Job] = []
         left = max_tokens
         now = self._loop.time()
+        in_time = now + (batch_seconds if self._texts > 1 else 0.0)
         while self._lanes and len(cut) < max_texts:
             lane = next(iter(self._lanes))
             job = next(iter(lane.jobs))
-            if job.deadline is not None and now >= job.deadline:
-                job.fail(DeadlinePassed("the deadline passed in the queue"))
+            if job.deadline is not None and in_time >= job.deadline:
+                when = "passed" if now >= job.deadline else "was about to pass"
+                job.fail(DeadlinePassed(f"the deadline {when} in the queue"))
             if not job.alive:
                 self._remove(job)
                 continue

@@ -22,6 +22,7 @@ HEALTH_METHODS = f"/{health.SERVICE_NAME}/"
 REFLECTION_METHODS = "/grpc.reflection."
 LEAST_MESSAGE_BYTES = 16 << 20
 MAX_METADATA_BYTES = 16 << 10
+MAX_PENDING_CALLS = 20_000
 HANDSHAKE_MILLISECONDS = 10_000
 
 
@@ -65,6 +66,10 @@ def build_server(
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.max_concurrent_streams", connections.max_calls),
+            # grpc would end calls beyond a thousand that wait to begin, and say CANCELLED: they are
+            # ours to refuse, and to tell when to come again.
+            ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
+            ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
             ("grpc.max_connection_idle_ms", _milliseconds(connections.idle_seconds)),
             ("grpc.max_connection_age_ms", _milliseconds(connections.age_seconds)),
             # Who connects and says nothing is not waited for.
