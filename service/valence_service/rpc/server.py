@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from valence.v1 import sentiment_pb2_grpc
 
@@ -87,7 +86,7 @@ def build_server(
     )
     by_name: Any = _ByName(server)
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(sentiment, by_name)
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, by_name)
+    by_name.add_registered_method_handlers(health.SERVICE_NAME, health.handlers(health_servicer))
     names = (observe.SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME, REFLECTION_V1)
     reflection.enable_server_reflection(names, by_name)
     handler = grpc.stream_stream_rpc_method_handler(
