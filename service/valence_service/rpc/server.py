@@ -101,10 +101,10 @@ def build_server(
 
 
 class _ByName:
-    """Stands for a server to generated code, whose methods are then found by name at each call.
+    """Stands for a server to generated code, and takes its methods to be found by name.
 
-    Registered ones have a future each in grpc.aio's accept loop, which waits on all of them anew
-    for every call that comes: that takes a fifth of what a call costs.
+    That is where the contract's are wrapped. Some releases of grpcio register methods besides, and
+    then wait for each of them anew at every call.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
