@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format protos train quantize evaluate bench clean
+.PHONY: help run test soak check format protos train quantize evaluate bench overload clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ run: $(VENV)/.service ## set up if needed, then serve on 127.0.0.1:50051 (ARGS="
 
 test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the tests (ARGS="tests/engine -k cancel" picks some)
 	$(BIN)/pytest $(ARGS)
+
+soak: $(VENV)/.dev ## five minutes of mixed and hostile traffic on a server, and what came of it (ARGS="--minutes 60")
+	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, types, floors, proto lint, stub drift
 	$(BIN)/ruff format --check .
@@ -64,6 +67,9 @@ evaluate: $(VENV)/.training ## accuracy and calibration of the embedded model (D
 
 bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other servers, into docs/benchmarks.md (needs h2load; ARGS=--quick takes five minutes)
 	$(BIN)/python bench/compare.py $(ARGS)
+
+overload: $(VENV)/.dev $(BENCH_VENVS)/litserve/.made ## measure more load than can be borne, into docs/overload.md (five minutes)
+	$(BIN)/python bench/overload.py $(ARGS)
 
 clean: ## remove the environments and everything made
 	rm -rf $(VENV) $(PROTOS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,34 @@
+"""A small model that a server starts from quickly, its right answers, and a server of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.answers import Answers
+from tests.faults.running import Running, running
+from tests.support.server import run
+
+
+@pytest.fixture(scope="session")
+def model(two_labels: str) -> tuple[str, ...]:
+    """The flags for the small model, exact to the third digit.
+
+    It is converted beforehand: a server that converts keeps torch, and a leak hides beside it.
+    """
+    flags = ("--model", two_labels, "--engine", "openvino", "--precision", "f32")
+    assert run("--prepare", *flags).returncode == 0
+    return flags
+
+
+@pytest.fixture(scope="session")
+def answers(two_labels: str) -> Answers:
+    return Answers(two_labels)
+
+
+@pytest.fixture
+def server(model: tuple[str, ...]) -> Iterator[Running]:
+    """A server of its own for each test: what one leaves behind is not another's."""
+    with running(*model) as started:
+        yield started

@@ -1,0 +1,60 @@
+"""valence-serve, with a model that misbehaves at certain words. All else of it is real.
+
+Run as a script, with valence-serve's own flags.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+
+from valence_service.sentiment import Classifier, Sentiment
+
+RAISES, HANGS, ONE_TOO_FEW, BREAKS = "xraises", "xhangs", "xfew", "xbreaks"
+SECRET = "the password is swordfish"
+
+
+class Misbehaving:
+    """A replica that does what the words in a text say, and else what the real one does."""
+
+    def __init__(self, classifier: Classifier, breaks: threading.Semaphore) -> None:
+        self.info = classifier.info
+        self._classifier = classifier
+        self._breaks = breaks
+        self._broken = False
+
+    def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
+        words = " ".join(texts)
+        if BREAKS in words and self._breaks.acquire(blocking=False):
+            self._broken = True
+        if self._broken:
+            raise MemoryError(SECRET)
+        if HANGS in words:
+            threading.Event().wait()
+        if RAISES in words:
+            raise RuntimeError(SECRET)
+        sentiments = self._classifier.classify(texts)
+        return sentiments[1:] if ONE_TOO_FEW in words else sentiments
+
+
+def misbehaving(load: Callable[..., Sequence[Classifier]]) -> Callable[..., Sequence[Classifier]]:
+    """What load returns, able to misbehave. Of all replicas one can be broken."""
+
+    @functools.wraps(load)
+    def loaded(*arguments: object, **options: object) -> Sequence[Classifier]:
+        breaks = threading.Semaphore(1)
+        return [Misbehaving(classifier, breaks) for classifier in load(*arguments, **options)]
+
+    return loaded
+
+
+if __name__ == "__main__":
+    # Before the service imports it by name, and without grpc: that is to come after main has said
+    # what grpc may print.
+    from valence_service.models import load
+
+    vars(load)["load_classifiers"] = misbehaving(load.load_classifiers)
+    from valence_service.__main__ import main
+
+    main()

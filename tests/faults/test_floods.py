@@ -1,0 +1,50 @@
+"""One client that says something cheap without end: it is refused or it waits, others do not."""
+
+from __future__ import annotations
+
+import pytest
+from valence.v1 import sentiment_pb2 as pb
+
+from tests.faults import http2
+from tests.faults.answers import Answers
+from tests.faults.callers import check_all_is_well
+from tests.faults.running import Running
+
+# What grpc reads ahead of a flood, it lets go of only in part.
+GROWTH_BYTES = 120 << 20
+
+
+def resets(count: int) -> bytes:
+    request = pb.ClassifyRequest(text="good").SerializeToString()
+    return b"".join(
+        b"".join(http2.call("Classify", [request], stream=stream))
+        + http2.frame(http2.RST_STREAM, 0, stream, (8).to_bytes(4, "big"))
+        for stream in range(1, 2 * count, 2)
+    )
+
+
+def headers_without_end(count: int) -> bytes:
+    more = http2.header_block([("x-more", "y" * 100)] * 100)
+    return (
+        http2.frame(http2.HEADERS, 0, 1, http2.call_headers("Classify"))
+        + http2.frame(http2.CONTINUATION, 0, 1, more) * count
+    )
+
+
+FLOODS = {
+    "calls that are reset at once": resets(10_000),
+    "headers without an end": headers_without_end(2_000),
+    "pings": http2.frame(http2.PING, 0, 0, b"are you?") * 10_000,
+    "settings": http2.frame(http2.SETTINGS, 0, 0, b"\x00\x03\x00\x00\x00\x64") * 50_000,
+    "data that belongs to no call": http2.frame(http2.DATA, 0, 1, bytes(16_000)) * 1_000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_a_flood_costs_little_and_ends_with_its_connection(
+    server: Running, answers: Answers, flood: str
+) -> None:
+    before = server.rss_bytes
+    await http2.said(server.address, b"".join(http2.opening()) + FLOODS[flood])
+    await check_all_is_well(server, answers)
+    assert server.rss_bytes < before + GROWTH_BYTES

@@ -1,0 +1,147 @@
+"""Callers who leave: none of them is in the way of another, and nothing of them stays."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from asyncio.subprocess import PIPE
+from collections import Counter
+from typing import TypeAlias
+
+import grpc
+from valence.v1 import sentiment_pb2 as pb
+from valence.v1 import sentiment_pb2_grpc
+
+from tests.faults.answers import Answers
+from tests.faults.callers import check_all_is_well, outcome, stubs
+from tests.faults.running import Running
+from tests.support.server import environment
+from tests.support.waiting import until
+
+CALLS = 20_000
+WARM_CALLS = 3_000
+CALLERS = 256
+# About as long as an answer takes in such a crowd: some are cancelled on the way, some in the
+# queue, some while they are computed, and some come too late.
+CANCEL_WITHIN_SECONDS = 0.3
+PATIENCE_SECONDS = 180
+# A fresh allocation arena or two, against hundreds of bytes for each call that leaves some behind.
+GROWTH = 1.05
+
+Stubs: TypeAlias = "list[sentiment_pb2_grpc.SentimentServiceAsyncStub]"
+
+
+def has_left(got: object) -> bool:
+    """Whether a call ended by its own caller's cancelling it."""
+    if isinstance(got, grpc.aio.AioRpcError):
+        return got.code() is grpc.StatusCode.CANCELLED
+    return got is None
+
+
+async def half_cancelled(stubs: Stubs, answers: Answers, *, calls: int, seed: int) -> Counter[str]:
+    """Calls of which each second one is cancelled at some moment; how many got what."""
+    chance = random.Random(seed)  # noqa: S311  no secret
+    numbers = iter(range(calls))
+    got: Counter[str] = Counter()
+
+    async def caller() -> None:
+        for number in numbers:
+            text = answers.text(number)
+            call = stubs[number % len(stubs)].Classify(pb.ClassifyRequest(text=text))
+            leaves = number % 2 == 1
+            if leaves:
+                moment = chance.uniform(0, CANCEL_WITHIN_SECONDS)
+                asyncio.get_running_loop().call_later(moment, call.cancel)
+            response = await outcome(call)
+            if isinstance(response, pb.ClassifyResponse):
+                answers.check(text, response.sentiment)
+                got["in time" if leaves else "answered"] += 1
+            else:
+                assert leaves, response
+                assert has_left(response), response
+                got["cancelled"] += 1
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    return got
+
+
+async def test_half_of_the_callers_leave_and_the_others_are_all_answered_right(
+    server: Running, answers: Answers
+) -> None:
+    async with stubs(server.address, 4) as callers:
+        await half_cancelled(callers, answers, calls=WARM_CALLS, seed=1)
+        warm = server.rss_bytes
+        got = await half_cancelled(callers, answers, calls=CALLS, seed=2)
+        assert got["answered"] == CALLS / 2
+        assert got["cancelled"] > CALLS / 10, got
+        assert server.rss_bytes < warm * GROWTH
+        await check_all_is_well(server, answers)
+
+
+async def test_ten_thousand_calls_that_are_opened_and_all_cancelled(
+    server: Running, answers: Answers
+) -> None:
+    async def open_and_cancel() -> None:
+        # More on one connection would wait at the caller.
+        async with stubs(server.address, 10) as callers, asyncio.timeout(PATIENCE_SECONDS):
+            calls = [
+                callers[number % 10].Classify(pb.ClassifyRequest(text=answers.text(number)))
+                for number in range(10_000)
+            ]
+            # One of them has been dealt with, so others are under way.
+            await asyncio.wait(
+                [asyncio.ensure_future(outcome(call)) for call in calls[:10]],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for call in calls:
+                call.cancel()
+            for got in await asyncio.gather(*(outcome(call) for call in calls)):
+                overloaded = (
+                    isinstance(got, grpc.aio.AioRpcError)
+                    and got.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                )
+                assert overloaded or has_left(got) or isinstance(got, pb.ClassifyResponse), got
+
+    await open_and_cancel()
+    warm = server.rss_bytes
+    await open_and_cancel()
+    await check_all_is_well(server, answers)
+    assert server.rss_bytes < warm * GROWTH
+
+
+STREAM_FOR_EVER = """
+import itertools, sys
+import grpc
+from valence.v1 import sentiment_pb2 as pb
+from valence.v1 import sentiment_pb2_grpc
+texts = (pb.StreamClassifyRequest(id=str(n), text="the film was good") for n in itertools.count())
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    for response in sentiment_pb2_grpc.SentimentServiceStub(channel).StreamClassify(texts):
+        print(response.id, flush=True)
+"""
+
+
+async def test_clients_that_are_killed_in_the_middle_of_a_stream(
+    server: Running, answers: Answers
+) -> None:
+    before = len(server.process.net_connections())
+    script = (sys.executable, "-c", STREAM_FOR_EVER, server.address)
+    clients = [
+        await asyncio.create_subprocess_exec(*script, stdout=PIPE, env=environment())
+        for _ in range(4)
+    ]
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for client in clients:
+                assert client.stdout is not None
+                assert await client.stdout.readline() == b"0\n"
+        assert len(server.process.net_connections()) == before + len(clients)
+    finally:
+        for client in clients:
+            client.kill()
+            await client.communicate()
+    await until(lambda: len(server.process.net_connections()) == before)
+    await check_all_is_well(server, answers)
+    assert await asyncio.to_thread(server.server.end) == 0
