@@ -51,9 +51,8 @@ def test_a_port_that_is_taken() -> None:
 
 
 def test_a_host_that_is_not_here() -> None:
-    failed(
-        "--host", "no.such.host.invalid", "--port", "0", code=1, says="choose another with --host"
-    )
+    host = ("--host", "no.such.host.invalid", "--insecure")
+    failed(*host, "--port", "0", code=1, says="choose another with --host")
 
 
 def test_a_missing_model(tmp_path: Path) -> None:
