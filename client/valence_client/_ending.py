@@ -20,24 +20,27 @@ OVERWRITTEN = "Internal error from Core"
 
 
 class Ending:
-    """Remembers the first status of a call."""
+    """Remembers the status that the server gave a call."""
 
     def __init__(self, call: grpc.aio.Call) -> None:
-        self._first: grpc.aio.AioRpcError | None = None
+        self._given: grpc.aio.AioRpcError | None = None
         call.add_done_callback(self._note)
 
     def status(self, raised: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
         """The server's status, where reading the call raised that. Its code may be OK."""
-        if raised.details() == OVERWRITTEN and self._first is not None:
-            return self._first
+        if raised.details() == OVERWRITTEN and self._given is not None:
+            return self._given
         return raised
 
     def _note(self, call: grpc.aio.Call) -> None:
-        self._first = grpc.aio.AioRpcError(
-            _now(call.code()),
-            trailing_metadata=_now(call.trailing_metadata()),
-            details=_now(call.details()),
-        )
+        # Some releases tell of both statuses, one after the other.
+        details = _now(call.details())
+        if details != OVERWRITTEN:
+            self._given = grpc.aio.AioRpcError(
+                _now(call.code()),
+                trailing_metadata=_now(call.trailing_metadata()),
+                details=details,
+            )
 
 
 def _now(coroutine: Coroutine[Any, Any, T]) -> T:
