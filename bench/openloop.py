@@ -73,7 +73,7 @@ class Grpc(asyncio.Protocol):
         self._calls: dict[int, Call] = {}
         self._numbers = itertools.count(1, 2)
         self._window = FIRST_WINDOW
-        self._held: deque[bytes] = deque()
+        self._held: deque[tuple[bytes, bytes]] = deque()
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -92,13 +92,15 @@ class Grpc(asyncio.Protocol):
         number = next(self._numbers)
         self._calls[number] = call
         headers = _frame(HEADERS, END_HEADERS, number, self._headers)
-        self._held.append(headers + _frame(DATA, END_STREAM, number, payload))
+        self._held.append((headers + _frame(DATA, END_STREAM, number, payload), payload))
         self._flush()
 
     def _flush(self) -> None:
-        while self._held and self._window >= len(self._held[0]):
-            self._window -= len(self._held[0])
-            self.transport.write(self._held.popleft())
+        # Of what is sent only the payloads of DATA count (RFC 9113, 6.9).
+        while self._held and self._window >= len(self._held[0][1]):
+            frames, payload = self._held.popleft()
+            self._window -= len(payload)
+            self.transport.write(frames)
 
     def data_received(self, data: bytes) -> None:
         """Every whole frame there is."""
