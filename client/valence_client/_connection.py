@@ -1,53 +1,103 @@
-"""How both clients connect: address, channel options, deadline, credentials."""
+"""How both clients connect: target, channel options, deadline, credentials."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 import grpc
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from valence_client._token import Token, bearer
 
-ChannelOptions: TypeAlias = "Sequence[tuple[str, str | int]]"
+Address: TypeAlias = str | Sequence[str]
+ChannelOptions: TypeAlias = Sequence[tuple[str, str | int]]
+Compression: TypeAlias = Literal["gzip", "deflate"]
+Pem: TypeAlias = bytes | Path
+"""Certificates or a key in PEM, or the file that holds them."""
 
 SERVICE = "valence.v1.SentimentService"
+# Streams are opened again by the client itself: where grpc sends one again, a text that is written
+# meanwhile can be lost.
+UNARY_METHODS = ("Classify", "BatchClassify", "GetModel")
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_WINDOW_TEXTS = 1024
 # grpc makes no more attempts than five, whatever it is told.
 MAX_RETRIES = 4
+_COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 
 
 class Connection:
-    """The constructor's arguments of both clients, checked. Raises ValueError."""
+    """The constructor's arguments of both clients, checked. Raises ValueError, OSError."""
 
     def __init__(
         self,
-        address: str,
+        address: Address,
         *,
         timeout_seconds: float | None,
         retries: int,
         tls: bool,
-        root_certificates: bytes | None,
-        token: str | None,
+        root_certificates: Pem | None,
+        client_certificate: Pem | None,
+        client_key: Pem | None,
+        server_name: str | None,
+        token: Token | None,
+        compression: Compression | None,
         channel_options: ChannelOptions,
     ) -> None:
         if timeout_seconds is not None and not timeout_seconds > 0:
             raise ValueError(f"timeout_seconds is {timeout_seconds}: give more than 0, or None")
         if not 0 <= retries <= MAX_RETRIES:
             raise ValueError(f"retries is {retries}: give 0 to {MAX_RETRIES}")
-        if root_certificates is not None and not tls:
-            raise ValueError("root_certificates need tls=True")
-        if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
-            raise ValueError("token must be printable ASCII, without a line's end")
-        self.address = address
+        if not tls and not (root_certificates is client_certificate is client_key is None):
+            raise ValueError("root_certificates, client_certificate and client_key need tls=True")
+        if (client_certificate is None) != (client_key is None):
+            raise ValueError("client_certificate and client_key go together: give both or neither")
+        if compression is not None and compression not in _COMPRESSIONS:
+            raise ValueError(f"compression is {compression!r}: choose 'gzip' or 'deflate'")
+        self.address = address if isinstance(address, str) else ", ".join(address)
+        """For messages."""
+        self.target = _target(address)
         self.timeout_seconds = timeout_seconds
-        self.metadata: tuple[tuple[str, str], ...] = (
-            () if token is None else (("authorization", f"Bearer {token}"),)
+        self.retries = retries
+        self.metadata: Callable[[], tuple[tuple[str, str], ...]] = bearer(token)
+        """What goes with each call; to be asked anew for each."""
+        self.credentials = (
+            grpc.ssl_channel_credentials(
+                _pem(root_certificates), _pem(client_key), _pem(client_certificate)
+            )
+            if tls
+            else None
         )
-        self.credentials = grpc.ssl_channel_credentials(root_certificates) if tls else None
-        self.options = list((_options(retries) | dict(channel_options)).items())
+        self.compression = _COMPRESSIONS[compression] if compression else None
+        named: dict[str, str | int] = {"grpc.default_authority": server_name} if server_name else {}
+        self.options = list((_options(retries) | named | dict(channel_options)).items())
+
+
+def _target(address: Address) -> str:
+    """As gRPC names it; several addresses are one target. Raises ValueError."""
+    if isinstance(address, str):
+        return address
+    families: set[int] = set()
+    for each in address:
+        host, _, port = each.rpartition(":")
+        try:
+            families.add(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).version)
+            int(port)
+        except ValueError:
+            raise ValueError(
+                f"address has {each!r}: where there are several, each is an IP address and a port; "
+                "for a name that has several, give dns:///name:port alone"
+            ) from None
+    if len(families) != 1:
+        raise ValueError("address: give at least one, and IPv4 or IPv6 addresses, not both")
+    return f"ipv{families.pop()}:{','.join(address)}"
+
+
+def _pem(given: Pem | None) -> bytes | None:
+    return given.read_bytes() if isinstance(given, Path) else given
 
 
 def _options(retries: int) -> dict[str, str | int]:
@@ -82,5 +132,6 @@ def _service_config(retries: int) -> dict[str, object]:
             # Where a server names a wait (grpc-retry-pushback-ms), grpc takes that one.
             "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
         }
-        config["methodConfig"] = [{"name": [{"service": SERVICE}], "retryPolicy": policy}]
+        methods = [{"service": SERVICE, "method": method} for method in UNARY_METHODS]
+        config["methodConfig"] = [{"name": methods, "retryPolicy": policy}]
     return config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
 
 import grpc.aio
@@ -12,20 +11,21 @@ from valence.v1 import sentiment_pb2_grpc
 
 from valence_client import _replies, _requests
 from valence_client._connection import DEFAULT_ADDRESS, DEFAULT_WINDOW_TEXTS, Connection
-from valence_client._ending import Ending
 from valence_client._exchange import Exchange
 from valence_client._status import error_of_call
+from valence_client._stream_aio import answers
 from valence_client._wait import PAUSE_SECONDS, Wait
 from valence_client.errors import DeadlineExceeded, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, Iterable
     from typing import Self
 
     from valence.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
 
-    from valence_client._connection import ChannelOptions
+    from valence_client._connection import Address, ChannelOptions, Compression, Pem
     from valence_client._requests import Overlength
+    from valence_client._token import Token
     from valence_client.results import ModelInfo, Outcome, Sentiment, StreamItem
 
 Request = TypeVar("Request")
@@ -41,22 +41,42 @@ class AsyncClient:
 
     def __init__(
         self,
-        address: str = DEFAULT_ADDRESS,
+        address: Address = DEFAULT_ADDRESS,
         *,
         timeout_seconds: float | None = 10.0,
         retries: int = 3,
         tls: bool = False,
-        root_certificates: bytes | None = None,
-        token: str | None = None,
+        root_certificates: Pem | None = None,
+        client_certificate: Pem | None = None,
+        client_key: Pem | None = None,
+        server_name: str | None = None,
+        token: Token | None = None,
+        compression: Compression | None = None,
         channel_options: ChannelOptions = (),
     ) -> None:
-        """Connects at the first call. Raises ValueError.
+        """Connects at the first call. Raises ValueError, and OSError where a file cannot be read.
 
         address: ``host:port``, or another target that gRPC knows: ``dns:///name:port``, ``unix:``.
-        timeout_seconds: of a call, its retries included; not of streams. None waits for ever.
-        retries: 0 to 4, while no server is available or it is overloaded.
-        tls: with the root certificates that gRPC brings, or with root_certificates (PEM).
-        token: sent as ``authorization: Bearer``. Without tls, anyone on the way can read it.
+        Calls go round all addresses of a name, or round several that are given, which must then be
+        IP addresses: ``["10.0.0.1:50051", "10.0.0.2:50051"]``.
+
+        timeout_seconds: of a call, its retries included. A stream may last for ever, and gives up
+        once no server has been available for so long. None waits for ever.
+
+        retries: 0 to 4, while no server is available or it is overloaded. With 0, a stream that
+        loses its server is not opened again either.
+
+        tls: with the root certificates that gRPC brings, or with root_certificates: PEM, or the
+        path of a file. With client_certificate and client_key the client says who it is.
+
+        server_name: which the certificate must have, where the address is another.
+
+        token: sent as ``authorization: Bearer``. A path is read again when the file changes; a
+        function is called for each call, and must not block. Without tls, anyone on the way can
+        read it.
+
+        compression: of the requests. It pays on slow lines, not on one machine.
+
         channel_options: gRPC's channel arguments, over the client's own.
         """
         self._connection = Connection(
@@ -65,7 +85,11 @@ class AsyncClient:
             retries=retries,
             tls=tls,
             root_certificates=root_certificates,
+            client_certificate=client_certificate,
+            client_key=client_key,
+            server_name=server_name,
             token=token,
+            compression=compression,
             channel_options=channel_options,
         )
         self._channel: grpc.aio.Channel | None = None
@@ -124,21 +148,29 @@ class AsyncClient:
         overlength: Overlength = "truncate",
         window_texts: int = DEFAULT_WINDOW_TEXTS,
     ) -> AsyncGenerator[Outcome | StreamItem, None]:
-        """Any number of texts over one call, without a deadline.
+        """Any number of texts as one stream, without a deadline.
 
         Yields a Sentiment or ValenceError for each text in order; with ``in_order=False`` a
         StreamItem, which also has the text's index, as soon as each is ready. Raises where the
         call fails, and what the texts raise, once the texts before are answered.
 
-        texts: read as answers are taken, at most window_texts + 1 ahead of them, and in another
+        A stream whose server goes away is opened again, and what is not yet answered is asked
+        again: each text is answered once. Raises Unavailable where none comes in time.
+
+        texts: read as answers are taken, at most window_texts ahead of them, and in another
         task; one that is not async is read on the event loop, which it must not block.
 
         To leave early, ``aclose()`` the generator: else the call lives as long as it does.
         """
         _requests.refuse_lone_text(texts)
         _requests.check_window(window_texts)
-        exchange = Exchange(overlength=overlength, in_order=in_order)
-        return self._answers(texts, exchange, window_texts)
+        exchange = Exchange(
+            overlength=overlength,
+            in_order=in_order,
+            window_texts=window_texts,
+            resends=self._connection.retries > 0,
+        )
+        return answers(self._connected, self._connection, texts, exchange)
 
     async def model(self) -> ModelInfo:
         """Which model answers, what its labels mean, and what a request may hold."""
@@ -178,12 +210,14 @@ class AsyncClient:
             raise ValueError("the client is closed")
         if self._stub is None:
             # Not before: a channel belongs to the event loop that runs while it is made.
-            address, credentials = self._connection.address, self._connection.credentials
-            options = self._connection.options
-            if credentials is None:
-                self._channel = grpc.aio.insecure_channel(address, options)
+            connection = self._connection
+            target, options = connection.target, connection.options
+            if connection.credentials is None:
+                self._channel = grpc.aio.insecure_channel(target, options, connection.compression)
             else:
-                self._channel = grpc.aio.secure_channel(address, credentials, options)
+                self._channel = grpc.aio.secure_channel(
+                    target, connection.credentials, options, connection.compression
+                )
             self._stub = cast(
                 "SentimentServiceAsyncStub", sentiment_pb2_grpc.SentimentServiceStub(self._channel)
             )
@@ -200,48 +234,6 @@ class AsyncClient:
         if timeout_seconds is None:
             timeout_seconds = connection.timeout_seconds
         try:
-            return await method(request, timeout=timeout_seconds, metadata=connection.metadata)
+            return await method(request, timeout=timeout_seconds, metadata=connection.metadata())
         except grpc.RpcError as error:
             raise error_of_call(error, connection.address) from error
-
-    async def _answers(
-        self,
-        texts: Iterable[str] | AsyncIterable[str],
-        exchange: Exchange,
-        window_texts: int,
-    ) -> AsyncGenerator[Outcome | StreamItem, None]:
-        window = asyncio.Semaphore(window_texts)
-
-        async def requests() -> AsyncIterator[pb.StreamClassifyRequest]:
-            try:
-                async for text in _each(texts):
-                    await window.acquire()
-                    yield exchange.request(text)
-                exchange.ended = True
-            except (GeneratorExit, asyncio.CancelledError):
-                raise
-            except BaseException as error:  # this task is grpc's: only the caller's may raise it
-                exchange.failure = error
-
-        call = self._connected().StreamClassify(requests(), metadata=self._connection.metadata)
-        ending = Ending(call)
-        try:
-            async for response in call:
-                window.release()
-                yield exchange.answer(response)
-        except grpc.aio.AioRpcError as error:
-            status = ending.status(error)
-            if status.code() is not grpc.StatusCode.OK:
-                raise error_of_call(status, self._connection.address) from error
-        finally:
-            call.cancel()
-        exchange.finish()
-
-
-async def _each(texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[str]:
-    if isinstance(texts, AsyncIterable):
-        async for text in texts:
-            yield text
-    else:
-        for text in texts:
-            yield text

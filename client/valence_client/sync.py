@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
@@ -14,15 +13,17 @@ from valence_client import _replies, _requests
 from valence_client._connection import DEFAULT_ADDRESS, DEFAULT_WINDOW_TEXTS, Connection
 from valence_client._exchange import Exchange
 from valence_client._status import error_of_call
+from valence_client._stream_sync import answers
 from valence_client._wait import PAUSE_SECONDS, Wait
 from valence_client.errors import DeadlineExceeded, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from typing import Self
 
-    from valence_client._connection import ChannelOptions
+    from valence_client._connection import Address, ChannelOptions, Compression, Pem
     from valence_client._requests import Overlength
+    from valence_client._token import Token
     from valence_client.results import ModelInfo, Outcome, Sentiment, StreamItem
 
 Request = TypeVar("Request")
@@ -37,22 +38,42 @@ class Client:
 
     def __init__(
         self,
-        address: str = DEFAULT_ADDRESS,
+        address: Address = DEFAULT_ADDRESS,
         *,
         timeout_seconds: float | None = 10.0,
         retries: int = 3,
         tls: bool = False,
-        root_certificates: bytes | None = None,
-        token: str | None = None,
+        root_certificates: Pem | None = None,
+        client_certificate: Pem | None = None,
+        client_key: Pem | None = None,
+        server_name: str | None = None,
+        token: Token | None = None,
+        compression: Compression | None = None,
         channel_options: ChannelOptions = (),
     ) -> None:
-        """Connects at the first call. Raises ValueError.
+        """Connects at the first call. Raises ValueError, and OSError where a file cannot be read.
 
         address: ``host:port``, or another target that gRPC knows: ``dns:///name:port``, ``unix:``.
-        timeout_seconds: of a call, its retries included; not of streams. None waits for ever.
-        retries: 0 to 4, while no server is available or it is overloaded.
-        tls: with the root certificates that gRPC brings, or with root_certificates (PEM).
-        token: sent as ``authorization: Bearer``. Without tls, anyone on the way can read it.
+        Calls go round all addresses of a name, or round several that are given, which must then be
+        IP addresses: ``["10.0.0.1:50051", "10.0.0.2:50051"]``.
+
+        timeout_seconds: of a call, its retries included. A stream may last for ever, and gives up
+        once no server has been available for so long. None waits for ever.
+
+        retries: 0 to 4, while no server is available or it is overloaded. With 0, a stream that
+        loses its server is not opened again either.
+
+        tls: with the root certificates that gRPC brings, or with root_certificates: PEM, or the
+        path of a file. With client_certificate and client_key the client says who it is.
+
+        server_name: which the certificate must have, where the address is another.
+
+        token: sent as ``authorization: Bearer``. A path is read again when the file changes; a
+        function is called for each call, and must not block. Without tls, anyone on the way can
+        read it.
+
+        compression: of the requests. It pays on slow lines, not on one machine.
+
         channel_options: gRPC's channel arguments, over the client's own.
         """
         self._connection = connection = Connection(
@@ -61,13 +82,20 @@ class Client:
             retries=retries,
             tls=tls,
             root_certificates=root_certificates,
+            client_certificate=client_certificate,
+            client_key=client_key,
+            server_name=server_name,
             token=token,
+            compression=compression,
             channel_options=channel_options,
         )
+        target, options = connection.target, connection.options
         if connection.credentials is None:
-            self._channel = grpc.insecure_channel(address, connection.options)
+            self._channel = grpc.insecure_channel(target, options, connection.compression)
         else:
-            self._channel = grpc.secure_channel(address, connection.credentials, connection.options)
+            self._channel = grpc.secure_channel(
+                target, connection.credentials, options, connection.compression
+            )
         self._stub = sentiment_pb2_grpc.SentimentServiceStub(self._channel)
 
     def classify(self, text: str, *, overlength: Overlength = "truncate") -> Sentiment:
@@ -122,21 +150,29 @@ class Client:
         overlength: Overlength = "truncate",
         window_texts: int = DEFAULT_WINDOW_TEXTS,
     ) -> Generator[Outcome | StreamItem, None, None]:
-        """Any number of texts over one call, without a deadline.
+        """Any number of texts as one stream, without a deadline.
 
         Yields a Sentiment or ValenceError for each text in order; with ``in_order=False`` a
         StreamItem, which also has the text's index, as soon as each is ready. Raises where the
         call fails, and what the texts raise, once the texts before are answered.
 
-        texts: read as answers are taken, at most window_texts + 1 ahead of them, and in another
+        A stream whose server goes away is opened again, and what is not yet answered is asked
+        again: each text is answered once. Raises Unavailable where none comes in time.
+
+        texts: read as answers are taken, at most window_texts ahead of them, and in another
         thread.
 
         To leave early, ``close()`` the generator: else the call lives as long as it does.
         """
         _requests.refuse_lone_text(texts)
         _requests.check_window(window_texts)
-        exchange = Exchange(overlength=overlength, in_order=in_order)
-        return self._answers(texts, exchange, window_texts)
+        exchange = Exchange(
+            overlength=overlength,
+            in_order=in_order,
+            window_texts=window_texts,
+            resends=self._connection.retries > 0,
+        )
+        return answers(self._stub, self._connection, texts, exchange)
 
     def model(self) -> ModelInfo:
         """Which model answers, what its labels mean, and what a request may hold."""
@@ -176,38 +212,6 @@ class Client:
         if timeout_seconds is None:
             timeout_seconds = connection.timeout_seconds
         try:
-            return method(request, timeout=timeout_seconds, metadata=connection.metadata)
+            return method(request, timeout=timeout_seconds, metadata=connection.metadata())
         except grpc.RpcError as error:
             raise error_of_call(error, connection.address) from error
-
-    def _answers(
-        self, texts: Iterable[str], exchange: Exchange, window_texts: int
-    ) -> Generator[Outcome | StreamItem, None, None]:
-        window = threading.Semaphore(window_texts)
-        left = threading.Event()
-
-        def requests() -> Iterator[pb.StreamClassifyRequest]:
-            try:
-                for text in texts:
-                    window.acquire()
-                    if left.is_set():
-                        return
-                    yield exchange.request(text)
-                exchange.ended = True
-            except GeneratorExit:
-                raise
-            except BaseException as error:  # this thread is grpc's: only the caller's may raise it
-                exchange.failure = error
-
-        call = self._stub.StreamClassify(requests(), metadata=self._connection.metadata)
-        try:
-            for response in call:
-                window.release()
-                yield exchange.answer(response)
-        except grpc.RpcError as error:
-            raise error_of_call(error, self._connection.address) from error
-        finally:
-            left.set()
-            window.release()
-            call.cancel()
-        exchange.finish()

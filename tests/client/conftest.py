@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +33,8 @@ class Serving:
         await self.health.set(SERVICE, statuses.SERVING if serving else statuses.NOT_SERVING)
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[Serving]:
+@asynccontextmanager
+async def _served() -> AsyncIterator[Serving]:
     contract = Contract()
     health_servicer = health.aio.HealthServicer()
     running = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
@@ -47,6 +47,18 @@ async def server() -> AsyncIterator[Serving]:
     yield serving
     contract.released.set()
     await running.stop(0)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Serving]:
+    async with _served() as serving:
+        yield serving
+
+
+@pytest.fixture
+async def another() -> AsyncIterator[Serving]:
+    async with _served() as serving:
+        yield serving
 
 
 @pytest.fixture

@@ -49,6 +49,9 @@ def empty_text(field: str) -> Status:
     )
 
 
+DRAINING = status(grpc.StatusCode.UNAVAILABLE, "the server is ending", info("DRAINING"))
+
+
 def sentiment(text: str) -> pb.Sentiment:
     """Positive where the text has "good" in it."""
     good = "good" in text
@@ -71,7 +74,8 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
     """Fixed answers; a text named in ``failures`` gets that status instead.
 
     A text ``hold`` is answered once ``released`` is set. In a stream, ``end`` ends it at once and
-    ``twice`` is answered twice; one that asks for answers as they are ready gets them in reverse.
+    ``twice`` is answered twice, ``drain`` ends it as a server does that
+    ends; one that asks for answers as they are ready gets them in reverse.
     """
 
     def __init__(self) -> None:
@@ -81,6 +85,8 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
         """Why GetModel fails, if so."""
         self.fails_first = 0
         """How many calls are refused with UNAVAILABLE before one is taken."""
+        self.drains = 1
+        """How often a text ``drain`` ends its stream before it is answered."""
         self.requests: list[Any] = []
         self.authorization: list[str] = []
         self.holding = asyncio.Event()
@@ -120,8 +126,11 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
                 ready = ready or request.options.order == pb.ORDER_READY
                 if request.text == "end":
                     return
-                if request.text == "drain":
-                    await self._abort(context, self.failures["drain"])
+                if request.text == "drain" and self.drains:
+                    self.drains -= 1
+                    for response in late:
+                        yield response
+                    await self._abort(context, DRAINING)
                 response = await self._streamed(request)
                 if ready:
                     late.insert(0, response)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
+import grpc
 import pytest
 from valence.v1 import sentiment_pb2 as pb
+from valence.v1 import sentiment_pb2_grpc
 from valence_client import (
     AsyncClient,
     Client,
@@ -19,8 +23,10 @@ from valence_client import (
     Sentiment,
     ServerFailed,
     Timings,
+    ValenceError,
 )
 
+from tests.client import twins
 from tests.client.conftest import Open, Serving
 
 GOOD = Sentiment(
@@ -105,6 +111,63 @@ async def test_token_is_sent_with_every_call(client: Open, server: Serving) -> N
     assert server.contract.authorization == ["Bearer secret"] * 4
 
 
+async def test_token_from_a_file_that_changes(
+    client: Open, server: Serving, tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    path.write_text("first\n")
+    async with client(token=path) as ask:
+        await ask.classify("good")
+        (tmp_path / "new").write_text("another\n")
+        (tmp_path / "new").replace(path)
+        await ask.classify("good")
+    assert server.contract.authorization == ["Bearer first", "Bearer another"]
+
+
+async def test_token_from_a_function(client: Open, server: Serving) -> None:
+    tokens = iter(["first", "second", "wrong\n"])
+    async with client(token=lambda: next(tokens)) as ask:
+        await ask.classify("good")
+        assert [answer async for answer in ask.classify_stream(["good"])] == [GOOD]
+        with pytest.raises(ValueError, match="printable ASCII"):
+            await ask.classify("good")
+    assert server.contract.authorization == ["Bearer first", "Bearer second"]
+
+
+async def test_calls_go_round_several_addresses(
+    kind: str, server: Serving, another: Serving
+) -> None:
+    addresses = [server.address, another.address]
+    async with twins.opened(kind, addresses) as ask:
+        # Round those that are connected by then; health watches take a moment.
+        while not (server.contract.requests and another.contract.requests):
+            assert await ask.classify("good") == GOOD
+
+
+async def test_an_address_where_nobody_answers_is_passed_over(
+    kind: str, server: Serving, refusing: str
+) -> None:
+    async with twins.opened(kind, [refusing, server.address]) as ask:
+        for _ in range(4):
+            assert await ask.classify("good") == GOOD
+
+
+@pytest.mark.parametrize("compression", ["gzip", "deflate"])
+async def test_requests_are_compressed(kind: str, server: Serving, compression: str) -> None:
+    text = "good " * 100
+    async with twins.opened(kind, server.address, compression=compression) as ask:
+        assert await ask.classify_batch([text])
+    # The server does not see how a request came; so one that takes none but plain ones tells.
+    plain = grpc.aio.server(options=[("grpc.compression_enabled_algorithms_bitset", 1)])
+    sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(server.contract, plain)
+    address = f"127.0.0.1:{plain.add_insecure_port('127.0.0.1:0')}"
+    await plain.start()
+    async with twins.opened(kind, address, compression=compression) as ask:
+        with pytest.raises(ValenceError, match=compression):
+            await ask.classify(text)
+    await plain.stop(0)
+
+
 async def test_texts_that_cannot_be_sent(client: Open) -> None:
     async with client() as ask:
         with pytest.raises(InvalidText, match="lone surrogate at 2") as caught:
@@ -138,12 +201,39 @@ async def test_what_is_no_text_is_a_mistake_of_the_program(client: Open) -> None
         ({"timeout_seconds": float("nan")}, "timeout_seconds is nan"),
         ({"retries": 5}, "give 0 to 4"),
         ({"root_certificates": b"pem"}, "need tls=True"),
+        ({"client_certificate": b"pem", "client_key": b"pem"}, "need tls=True"),
+        ({"tls": True, "client_key": b"pem"}, "give both or neither"),
+        ({"compression": "zip"}, "choose 'gzip' or 'deflate'"),
+        ({"token": ""}, "printable ASCII"),
         ({"token": "secret\n"}, "printable ASCII"),
     ],
 )
 def test_wrong_options(make: type[Client], options: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make("127.0.0.1:1", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    ("addresses", "said"),
+    [
+        ([], "give at least one"),
+        (["localhost:50051", "127.0.0.1:1"], "address has 'localhost:50051'"),
+        (["127.0.0.1", "127.0.0.1:1"], "address has '127.0.0.1'"),
+        (["127.0.0.1:a"], "address has '127.0.0.1:a'"),
+        (["127.0.0.1:1", "[::1]:1"], "IPv4 or IPv6 addresses, not both"),
+    ],
+)
+def test_wrong_addresses(make: type[Client], addresses: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        make(addresses)
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+def test_missing_files(make: type[Client], tmp_path: Path) -> None:
+    for options in ({"token": tmp_path / "none"}, {"root_certificates": tmp_path / "none"}):
+        with pytest.raises(FileNotFoundError, match="none"):
+            make("127.0.0.1:1", tls=True, **options)  # type: ignore[arg-type]
 
 
 def test_async_client_may_be_made_before_the_loop_runs(refusing: str) -> None:

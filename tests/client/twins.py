@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, cast
 
@@ -71,7 +71,7 @@ class ThreadedStream:
 
 
 @asynccontextmanager
-async def opened(kind: str, address: str, **options: Any) -> AsyncIterator[Asked]:
+async def opened(kind: str, address: str | Sequence[str], **options: Any) -> AsyncIterator[Asked]:
     """A client of that kind."""
     if kind == "aio":
         async with AsyncClient(address, **options) as client:
@@ -87,3 +87,8 @@ def counted(texts: Iterator[str], told: Callable[[int], None]) -> Iterator[str]:
     for count, text in enumerate(texts, 1):
         told(count)
         yield text
+
+
+def label(answer: object) -> str:
+    """The answer's label, or the name of its error."""
+    return answer.label if isinstance(answer, Sentiment) else type(answer).__name__

@@ -1,0 +1,121 @@
+"""A stream of the client for asyncio: over one call, or several where a server went away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from valence_client._ending import Ending
+from valence_client._reopening import Reopening
+from valence_client._status import error_of_call
+from valence_client.errors import Unavailable, ValenceError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+
+    from valence.v1 import sentiment_pb2 as pb
+    from valence.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
+
+    from valence_client._connection import Connection
+    from valence_client._exchange import Exchange
+    from valence_client.results import Outcome, StreamItem
+
+
+async def answers(
+    connected: Callable[[], SentimentServiceAsyncStub],
+    connection: Connection,
+    texts: Iterable[str] | AsyncIterable[str],
+    exchange: Exchange,
+) -> AsyncGenerator[Outcome | StreamItem, None]:
+    """Every answer; raises what ends the stream early."""
+    feed = _Feed(texts, exchange)
+    reopening = Reopening(retries=connection.retries, timeout_seconds=connection.timeout_seconds)
+    # A task of its own: a call that breaks cancels what iterates over its requests.
+    reading = asyncio.create_task(feed.read())
+    try:
+        while True:
+            call = connected().StreamClassify(feed.requests(), metadata=connection.metadata())
+            ending = Ending(call)
+            try:
+                async for response in call:
+                    answer = exchange.answer(response)
+                    feed.room.set()
+                    yield answer
+                break
+            except (grpc.aio.AioRpcError, Unavailable) as raised:
+                if exchange.complete:
+                    break
+                error: ValenceError
+                if isinstance(raised, Unavailable):
+                    error = raised
+                else:
+                    status = ending.status(raised)
+                    if status.code() is grpc.StatusCode.OK:
+                        break
+                    error = error_of_call(status, connection.address)
+                pause_seconds = reopening.pause_seconds(error, exchange.answered)
+                if pause_seconds is None:
+                    raise error from raised
+            finally:
+                call.cancel()
+            await asyncio.sleep(pause_seconds)
+    finally:
+        reading.cancel()
+        await asyncio.wait([reading])
+    exchange.finish()
+
+
+class _Feed:
+    """Reads the texts for one call after another."""
+
+    def __init__(self, texts: Iterable[str] | AsyncIterable[str], exchange: Exchange) -> None:
+        self._texts = texts
+        self._exchange = exchange
+        self._asked = asyncio.Event()
+        self.room = asyncio.Event()
+
+    async def read(self) -> None:
+        """Until there are no more texts, as far ahead as there is room."""
+        exchange = self._exchange
+        try:
+            async for text in _each(self._texts):
+                exchange.ask(text)
+                self._asked.set()
+                while exchange.full:
+                    self.room.clear()
+                    await self.room.wait()
+            exchange.ended = True
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # of the caller's texts: to be raised where they wait
+            exchange.failure = error
+        finally:
+            self._asked.set()
+
+    async def requests(self) -> AsyncIterator[pb.StreamClassifyRequest]:
+        """Those without an answer, then the new ones."""
+        exchange = self._exchange
+        number, first = exchange.first_unanswered, True
+        while True:
+            while number == exchange.asked:
+                if exchange.no_more:
+                    return
+                self._asked.clear()
+                await self._asked.wait()
+            request = exchange.request(number, first=first)
+            number += 1
+            if request is not None:
+                first = False
+                yield request
+
+
+async def _each(texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[str]:
+    if isinstance(texts, AsyncIterable):
+        async for text in texts:
+            yield text
+    else:
+        for text in texts:
+            yield text

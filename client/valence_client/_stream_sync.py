@@ -1,0 +1,112 @@
+"""A stream of the client for threads: over one call, or several where a server went away."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+
+from valence_client._reopening import Reopening
+from valence_client._status import error_of_call
+from valence_client.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from valence.v1 import sentiment_pb2 as pb
+    from valence.v1.sentiment_pb2_grpc import SentimentServiceStub
+
+    from valence_client._connection import Connection
+    from valence_client._exchange import Exchange
+    from valence_client.results import Outcome, StreamItem
+
+
+def answers(
+    stub: SentimentServiceStub,
+    connection: Connection,
+    texts: Iterable[str],
+    exchange: Exchange,
+) -> Generator[Outcome | StreamItem, None, None]:
+    """Every answer; raises what ends the stream early."""
+    feed = _Feed(texts, exchange)
+    reopening = Reopening(retries=connection.retries, timeout_seconds=connection.timeout_seconds)
+    while True:
+        over = threading.Event()
+        call = stub.StreamClassify(feed.requests(over), metadata=connection.metadata())
+        try:
+            for response in call:
+                answer = exchange.answer(response)
+                feed.answered()
+                yield answer
+            break
+        except (grpc.RpcError, Unavailable) as raised:
+            if exchange.complete:
+                break
+            error = (
+                raised
+                if isinstance(raised, Unavailable)
+                else error_of_call(raised, connection.address)
+            )
+            pause_seconds = reopening.pause_seconds(error, exchange.answered)
+            if pause_seconds is None:
+                raise error from raised
+        finally:
+            over.set()
+            feed.answered()
+            call.cancel()
+        time.sleep(pause_seconds)
+    exchange.finish()
+
+
+class _Feed:
+    """Reads the texts for one call after another, each in a thread of grpc's."""
+
+    def __init__(self, texts: Iterable[str], exchange: Exchange) -> None:
+        self._texts = texts
+        self._iterator: Iterator[str] | None = None
+        self._exchange = exchange
+        self._reading = threading.Lock()
+        self._room = threading.Condition()
+
+    def requests(self, over: threading.Event) -> Iterator[pb.StreamClassifyRequest]:
+        """Those without an answer, then the new ones, until the call is over."""
+        number, first = self._exchange.first_unanswered, True
+        while self._is_asked(number, over):
+            request = self._exchange.request(number, first=first)
+            number += 1
+            if request is not None:
+                first = False
+                yield request
+
+    def answered(self) -> None:
+        """There may be room, or the call is over."""
+        with self._room:
+            self._room.notify_all()
+
+    def _is_asked(self, number: int, over: threading.Event) -> bool:
+        """Whether there is a text of that number, once the texts have been read so far."""
+        exchange = self._exchange
+        # Without the lock: texts may depend on answers, and the thread of a call that broke may
+        # be waiting for the text that follows the answer to this one.
+        if number < exchange.asked:
+            return not over.is_set()
+        with self._reading:
+            with self._room:
+                self._room.wait_for(lambda: over.is_set() or not exchange.full)
+            if over.is_set():
+                return False
+            if number == exchange.asked and not exchange.no_more:
+                self._ask_next()
+            return number < exchange.asked
+
+    def _ask_next(self) -> None:
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._texts)
+            self._exchange.ask(next(self._iterator))
+        except StopIteration:
+            self._exchange.ended = True
+        except BaseException as error:  # this thread is grpc's: only the caller's may raise it
+            self._exchange.failure = error

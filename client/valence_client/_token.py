@@ -1,0 +1,48 @@
+"""The bearer token of each call, wherever it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+Token: TypeAlias = str | Path | Callable[[], str]
+"""A token, the file that holds one, or what gives one when it is called."""
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+
+
+def bearer(token: Token | None) -> Callable[[], Metadata]:
+    """Gives the metadata for a call. Raises ValueError, OSError, and so may what it returns."""
+    if token is None:
+        return tuple
+    if isinstance(token, str):
+        metadata = _metadata(token)
+        return lambda: metadata
+    if isinstance(token, Path):
+        return _TokenFile(token).metadata
+    return lambda: _metadata(token())
+
+
+class _TokenFile:
+    """Read again when it has changed; whitespace around the token is none of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, ...] = ()
+        self._metadata: Metadata = ()
+        self.metadata()
+
+    def metadata(self) -> Metadata:
+        now = self._path.stat()
+        seen = (now.st_ino, now.st_size, now.st_mtime_ns)
+        if seen != self._seen:
+            self._metadata = _metadata(self._path.read_text().strip())
+            self._seen = seen
+        return self._metadata
+
+
+def _metadata(token: str) -> Metadata:
+    if not (token.isascii() and token.isprintable() and token.strip()):
+        raise ValueError("token must be printable ASCII, without a line's end")
+    return (("authorization", f"Bearer {token}"),)
