@@ -64,11 +64,14 @@ class Server:
 
 @contextmanager
 def launched(
-    *arguments: str, env: Mapping[str, str] | None = None, python: Sequence[str] = MODULE
+    *arguments: str,
+    port: str = "0",
+    env: Mapping[str, str] | None = None,
+    python: Sequence[str] = MODULE,
 ) -> Iterator[Server]:
     """A server that has been started, and perhaps not yet serves."""
     process = subprocess.Popen(
-        command("--port", "0", *arguments, python=python),
+        command("--port", port, *arguments, python=python),
         stderr=subprocess.PIPE,
         text=True,
         env=environment(env),
@@ -84,9 +87,11 @@ def launched(
 
 
 @contextmanager
-def serving(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+def serving(
+    *arguments: str, port: str = "0", env: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """A server that serves."""
-    with launched(*arguments, env=env) as server:
+    with launched(*arguments, port=port, env=env) as server:
         server.address = server.event("SERVING")["address"]
         yield server
 
