@@ -1,0 +1,11 @@
+"""For the tests of programs that use the client: a service with fixed answers, and no model.
+
+with FakeService({"Lovely.": 0.9, "Awful.": -0.8}) as service:
+    with Client(service.address) as client:
+        assert client.classify("Lovely.").polarity is Polarity.POSITIVE
+"""
+
+from valence_client.testing._answers import Answer, Answers, sentiment
+from valence_client.testing._service import MODEL, FakeService
+
+__all__ = ["MODEL", "Answer", "Answers", "FakeService", "sentiment"]
