@@ -38,6 +38,7 @@ class Ending:
         if details != OVERWRITTEN:
             self._given = grpc.aio.AioRpcError(
                 _now(call.code()),
+                initial_metadata=grpc.aio.Metadata(),  # older releases cannot do without
                 trailing_metadata=_now(call.trailing_metadata()),
                 details=details,
             )
