@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test soak check format protos train quantize evaluate bench overload clean
+.PHONY: help run test soak check format protos train quantize evaluate bench overload pictures clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -70,6 +70,11 @@ bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other se
 
 overload: $(VENV)/.dev $(BENCH_VENVS)/litserve/.made ## measure more load than can be borne, into docs/overload.md (five minutes)
 	$(BIN)/python bench/overload.py $(ARGS)
+
+pictures: $(patsubst %.dot,%.svg,$(wildcard docs/pictures/*.dot)) ## draw the documents' pictures anew (needs graphviz)
+
+docs/pictures/%.svg: docs/pictures/%.dot
+	dot -Tsvg $< -o $@
 
 clean: ## remove the environments and everything made
 	rm -rf $(VENV) $(PROTOS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
