@@ -17,7 +17,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test soak check format protos train quantize evaluate bench overload pictures clean
+.PHONY: help run test soak check format protos toolchains examples interop train quantize evaluate \
+  bench overload pictures clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,6 +27,7 @@ run: $(VENV)/.service ## set up if needed, then serve on 127.0.0.1:50051 (ARGS="
 	@exec $(BIN)/valence-serve $(ARGS)
 
 test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the tests (ARGS="tests/engine -k cancel" picks some)
+	@$(MAKE) --no-print-directory --directory=examples python
 	$(BIN)/pytest $(ARGS)
 
 soak: $(VENV)/.dev ## five minutes of mixed and hostile traffic on a server, and what came of it (ARGS="--minutes 60")
@@ -50,6 +52,15 @@ format: $(VENV)/.dev ## put every file in the house's format
 protos: $(PROTOS_VENV)/.made ## make the Python stubs from the proto
 	$(call generate,build/protos)
 	cp build/protos/valence/v1/*_pb2* protos/valence/v1/
+
+toolchains: ## install what the other languages' examples need (on Debian, as root)
+	.ci/toolchains install
+
+examples: $(PROTOS_VENV)/.made ## make every language's stubs, and build its example (LANGUAGES="python node" picks)
+	@$(MAKE) --no-print-directory --keep-going --directory=examples $(LANGUAGES)
+
+interop: examples $(VENV)/.dev ## ask a server from every language, and compare the answers (LANGUAGES, ARGS as above)
+	$(BIN)/pytest tests/interop -m "$(subst $(SPACE), or ,$(strip $(LANGUAGES)))" $(ARGS)
 
 train: $(VENV)/.training ## train the embedded model (DATA=folder with train/ and dev/; about two hours)
 	@test -n "$(DATA)" || { echo "say where the texts are: make train DATA=folder" >&2; exit 2; }
@@ -78,7 +89,11 @@ docs/pictures/%.svg: docs/pictures/%.dot
 
 clean: ## remove the environments and everything made
 	rm -rf $(VENV) $(PROTOS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	$(MAKE) --no-print-directory --directory=examples clean
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+LANGUAGES ?= python node go cpp
+SPACE := $(subst ,, )
 
 MODEL ?= model/valence_model/valence-minilm-l6
 
