@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "examples/README.md").read_text(encoding="utf-8")
 PATIENCE_SECONDS = 120
 
 # As examples/README.md has them.

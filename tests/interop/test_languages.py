@@ -15,14 +15,13 @@ from google.protobuf.json_format import MessageToDict
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
-from tests.interop.programs import EXAMPLES, LANGUAGES, ROOT, outcomes, run
+from tests.interop.programs import EXAMPLES, LANGUAGES, README, outcomes, run
 from tests.interop.refusals import REFUSALS
 from tests.interop.texts import TEXTS
 from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.parametrize("language", LANGUAGES)
 
-README = (ROOT / "examples/README.md").read_text(encoding="utf-8")
 SCORE = re.compile(r"\d\.\d\d$", re.MULTILINE)
 
 

@@ -1,9 +1,10 @@
-"""The server describes itself: tools that know nothing of it make its calls."""
+"""The server describes itself: a tool that knows nothing of it makes its calls."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,24 +12,24 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.interop.programs import PATIENCE_SECONDS, ROOT
+from tests.interop.programs import PATIENCE_SECONDS, README, ROOT
 from tests.interop.refusals import REFUSALS
 from tests.support.server import Server
 
-BUF = ROOT / ".venv/bin/buf"
-BufCurl: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
-SERVICE = "valence.v1.SentimentService"
+Shell: TypeAlias = Callable[[str], subprocess.CompletedProcess[str]]
+CURL = ".venv/bin/buf curl --protocol grpc --http2-prior-knowledge"
+ADDRESS = "127.0.0.1:50051"
+CLASSIFY = f"http://{ADDRESS}/valence.v1.SentimentService/Classify"
 
 
 @pytest.fixture
-def buf_curl(server: Server, tmp_path: Path) -> BufCurl:
-    def call(method: str, *messages: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def shell(server: Server, tmp_path: Path) -> Shell:
+    """Runs a command of the documentation against the server of these tests."""
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [
-                *(BUF, "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--data", "@-"),
-                f"http://{server.address}/{SERVICE}/{method}",
-            ],
-            input="\n".join(map(json.dumps, messages)),
+            ["bash", "-c", command.replace(ADDRESS, server.address)],
+            cwd=ROOT,
             capture_output=True,
             encoding="utf-8",
             timeout=PATIENCE_SECONDS,
@@ -36,29 +37,27 @@ def buf_curl(server: Server, tmp_path: Path) -> BufCurl:
             env=os.environ | {"BUF_CACHE_DIR": str(tmp_path)},
         )
 
-    return call
+    return run
 
 
-def test_a_unary_call(buf_curl: BufCurl) -> None:
-    said = json.loads(buf_curl("Classify", {"text": "I loved every minute of it"}).stdout)
+def test_a_unary_call(shell: Shell) -> None:
+    said = json.loads(shell(f'{CURL} -d \'{{"text": "good"}}\' {CLASSIFY}').stdout)
     assert said["sentiment"]["polarity"] == "POLARITY_POSITIVE"
     assert 0.5 < said["sentiment"]["score"] <= 1
 
 
-def test_a_stream(buf_curl: BufCurl) -> None:
-    done = buf_curl("StreamClassify", {"id": "a", "text": "good"}, {"id": "b", "text": ""})
-    # One after the other, without commas.
-    good, bad = json.loads("[" + done.stdout.replace("}\n{", "},\n{") + "]")
+def test_the_stream_of_the_page(shell: Shell) -> None:
+    (command,) = re.findall(r"```\n(\.venv/bin/buf curl .*?)```", README, re.DOTALL)
+    # One message after the other, without commas.
+    said = shell(command).stdout.replace("}\n{", "},\n{")
+    good, bad = json.loads(f"[{said}]")
     assert (good["id"], good["sentiment"]["label"]) == ("a", "POSITIVE")
     assert (bad["id"], bad["error"]) == ("b", REFUSALS["no text"].errors[0])
 
 
-def test_an_error(buf_curl: BufCurl) -> None:
-    done = buf_curl("Classify", {})
-    said = json.loads(done.stderr)
-    assert (said["code"], said["message"]) == (
-        "invalid_argument",
-        "text: is empty or only white space",
-    )
+def test_an_error(shell: Shell) -> None:
+    said = json.loads(shell(f"{CURL} -d '{{}}' {CLASSIFY}").stderr)
+    assert said["code"] == "invalid_argument"
+    assert said["message"] == REFUSALS["no text"].errors[0]["message"]
     kinds = [detail["type"] for detail in said["details"]]
     assert kinds == ["google.rpc.ErrorInfo", "google.rpc.BadRequest"]
