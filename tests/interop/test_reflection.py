@@ -28,7 +28,7 @@ def shell(server: Server, tmp_path: Path) -> Shell:
 
     def run(command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "-c", command.replace(ADDRESS, server.address)],
+            ["/bin/bash", "-c", command.replace(ADDRESS, server.address)],
             cwd=ROOT,
             capture_output=True,
             encoding="utf-8",
@@ -53,6 +53,15 @@ def test_the_stream_of_the_page(shell: Shell) -> None:
     good, bad = json.loads(f"[{said}]")
     assert (good["id"], good["sentiment"]["label"]) == ("a", "POSITIVE")
     assert (bad["id"], bad["error"]) == ("b", REFUSALS["no text"].errors[0])
+
+
+def test_a_list_of_methods(shell: Shell) -> None:
+    done = shell(f"{CURL} --list-methods http://{ADDRESS}")
+    assert (done.returncode, done.stderr) == (0, "")
+    methods = {"Classify", "BatchClassify", "StreamClassify", "GetModel"}
+    assert {f"valence.v1.SentimentService/{method}" for method in methods} <= set(
+        done.stdout.split()
+    )
 
 
 def test_an_error(shell: Shell) -> None:

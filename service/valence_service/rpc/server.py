@@ -87,7 +87,9 @@ def build_server(
     by_name: Any = _ByName(server)
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(sentiment, by_name)
     by_name.add_registered_method_handlers(health.SERVICE_NAME, health.handlers(health_servicer))
-    names = (observe.SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME, REFLECTION_V1)
+    # REFLECTION_V1 answers and is not listed: there is no description of it to give, and tools that
+    # ask for that of all that is listed would stop at it.
+    names = (observe.SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, by_name)
     handler = grpc.stream_stream_rpc_method_handler(
         reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
