@@ -27,7 +27,7 @@ run: $(VENV)/.service ## set up if needed, then serve on 127.0.0.1:50051 (ARGS="
 	@exec $(BIN)/valence-serve $(ARGS)
 
 test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the tests (ARGS="tests/engine -k cancel" picks some)
-	@$(MAKE) --no-print-directory --directory=examples python
+	@$(MAKE) --silent --directory=examples python
 	$(BIN)/pytest $(ARGS)
 
 soak: $(VENV)/.dev ## five minutes of mixed and hostile traffic on a server, and what came of it (ARGS="--minutes 60")

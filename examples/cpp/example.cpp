@@ -153,8 +153,8 @@ class Example {
 
 int main(int argc, char** argv) {
   const std::string address = argc > 1 ? argv[1] : "127.0.0.1:50051";
-  const double seconds = argc > 2 ? std::stod(argv[2]) : 10;
-  Example example(address, milliseconds(static_cast<long>(seconds * 1e3)));
+  const std::chrono::duration<double> deadline(argc > 2 ? std::stod(argv[2]) : 10);
+  Example example(address, std::chrono::duration_cast<milliseconds>(deadline));
   for (const auto call : {&Example::Unary, &Example::Batch, &Example::Stream, &Example::Refused}) {
     const grpc::Status status = (example.*call)();
     if (!status.ok()) {
