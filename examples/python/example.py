@@ -32,9 +32,8 @@ def main(address: str = "127.0.0.1:50051", deadline_seconds: str = "10") -> None
         print(f"unary: {one.sentiment.label} {one.sentiment.score:.2f}")
 
         texts = ["Lovely place.", "", "The food was cold and nobody cared."]
-        for result in stub.BatchClassify(
-            pb.BatchClassifyRequest(texts=texts), timeout=timeout
-        ).results:
+        batch = stub.BatchClassify(pb.BatchClassifyRequest(texts=texts), timeout=timeout)
+        for result in batch.results:
             print(f"batch: {outcome(result)}")
 
         # Requests are taken from the iterator as the stream has room for them, in a thread of
