@@ -5,6 +5,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS_VENV := .venv-protos
+FLOORS_VENV := .venv-floors
 BENCH_VENVS := .venv-bench
 PEERS := $(patsubst bench/peers/%.txt,%,$(wildcard bench/peers/*.txt))
 PROTO := protos/valence/v1/sentiment.proto
@@ -17,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test soak check format protos toolchains examples interop train quantize evaluate \
+.PHONY: help run test floors soak check format protos toolchains examples interop train quantize evaluate \
   bench overload pictures clean
 
 help: ## list the verbs
@@ -29,6 +30,9 @@ run: $(VENV)/.service ## set up if needed, then serve on 127.0.0.1:50051 (ARGS="
 test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the tests (ARGS="tests/engine -k cancel" picks some)
 	@$(MAKE) --silent --directory=examples python
 	$(BIN)/pytest $(ARGS)
+
+floors: $(FLOORS_VENV)/.made ## the client's tests on the oldest versions that it says it runs on, from its wheel
+	$(FLOORS_VENV)/bin/pytest tests/client --confcutdir=tests/client --ignore-glob='*/test_command*' -p no:cacheprovider $(ARGS)
 
 soak: $(VENV)/.dev ## five minutes of mixed and hostile traffic on a server, and what came of it (ARGS="--minutes 60")
 	$(BIN)/python -m tests.faults.soak $(ARGS)
@@ -88,7 +92,7 @@ docs/pictures/%.svg: docs/pictures/%.dot
 	dot -Tsvg $< -o $@
 
 clean: ## remove the environments and everything made
-	rm -rf $(VENV) $(PROTOS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PROTOS_VENV) $(FLOORS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	$(MAKE) --no-print-directory --directory=examples clean
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -132,6 +136,13 @@ $(PROTOS_VENV)/.made: pyproject.toml
 	@test -x $(PROTOS_VENV)/bin/python || $(PYTHON) -m venv $(PROTOS_VENV)
 	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet "pip>=25.1"
 	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet --group protos
+	@touch $@
+
+# Not editable: what is tested is what the wheels hold.
+$(FLOORS_VENV)/.made: tests/client/floors.txt $(wildcard protos/valence/v1/* client/*.toml client/valence_client/*.py client/valence_client/*/*.py)
+	@test -x $(FLOORS_VENV)/bin/python || $(PYTHON) -m venv $(FLOORS_VENV)
+	PIP_CONSTRAINT= $(FLOORS_VENV)/bin/pip install --quiet --requirement $<
+	PIP_CONSTRAINT= $(FLOORS_VENV)/bin/pip install --quiet --force-reinstall --no-deps ./protos ./client
 	@touch $@
 
 # Each peer brings what it likes; torch first, as above.
