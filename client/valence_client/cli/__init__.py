@@ -1,0 +1,1 @@
+"""The ``valence`` command, an extra of the client: ``pip install "valence-client[cli]"``."""

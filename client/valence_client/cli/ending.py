@@ -1,0 +1,84 @@
+"""How the command ends: what went wrong, said in a line, and the exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from valence_client._status import UNREACHABLE
+from valence_client.cli.reading.row import FileError
+from valence_client.errors import DeadlineExceeded, ValenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FAILED, USAGE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
+
+
+class Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def say(line: str) -> None:
+    """Print to stderr."""
+    print(f"valence: {line}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told(*, address: str, timeout_seconds: float | None = None) -> Iterator[None]:
+    """What the block raises is said, and becomes the exit code."""
+    try:
+        yield
+    except ValenceError as error:
+        say(_failure(error, address=address, timeout_seconds=timeout_seconds))
+        raise SystemExit(FAILED) from None
+    except FileError as error:
+        say(str(error))
+        raise SystemExit(FAILED) from None
+    except BrokenPipeError:  # who read the output has gone, as `head` does
+        raise SystemExit(BROKEN_PIPE) from None
+    except OSError as error:
+        say(str(error))
+        raise SystemExit(FAILED) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    except Terminated:
+        raise SystemExit(TERMINATED) from None
+
+
+def run(app: Callable[[], object]) -> NoReturn:
+    """Run it and end the process."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    code = 0
+    try:
+        app()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else FAILED
+    except Terminated:
+        code = TERMINATED
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or BROKEN_PIPE
+    # Not sys.exit: a thread that still reads stdin would hold it up, or crash it.
+    os._exit(code)
+
+
+def _failure(error: ValenceError, *, address: str, timeout_seconds: float | None) -> str:
+    """Why there is no answer, and which option may help."""
+    if error.reason == UNREACHABLE:
+        return f"no server answers at {address}: start one with `make run` or give --address"
+    if isinstance(error, DeadlineExceeded) and timeout_seconds is not None:
+        return (
+            f"no answer from {address} within {timeout_seconds:g} s: "
+            "allow more with --timeout-seconds"
+        )
+    return str(error)

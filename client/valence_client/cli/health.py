@@ -1,0 +1,87 @@
+"""grpc.health.v1 as a caller sees it.
+
+Its two messages have one field each, and look on the wire as two of protobuf's own do. So nothing
+need be generated, and no package of grpc's pulled in that fits one grpcio only.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+
+from valence_client._connection import SERVICE
+from valence_client._status import error_of_call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from valence_client.cli.connection import Connection
+
+SERVING, UNREACHABLE = "SERVING", "UNREACHABLE"
+_STATUSES = ("UNKNOWN", SERVING, "NOT_SERVING", "SERVICE_UNKNOWN")
+_METHOD = "/grpc.health.v1.Health/"
+PAUSE_SECONDS = 0.5
+
+
+def check(connection: Connection) -> str:
+    """The status that the server gives of the service. Raises ValenceError."""
+    with connection.channel() as channel:
+        call = channel.unary_unary(
+            _METHOD + "Check",
+            request_serializer=StringValue.SerializeToString,
+            response_deserializer=Int32Value.FromString,
+        )
+        try:
+            response = call(
+                StringValue(value=SERVICE),
+                timeout=connection.timeout_seconds,
+                metadata=connection.metadata(),
+            )
+        except grpc.RpcError as error:
+            raise error_of_call(error, connection.address) from error
+    return _name(response)
+
+
+def watch(connection: Connection, *, timeout_seconds: float | None) -> Iterator[str]:
+    """Each status as it comes to be, UNREACHABLE between servers. Ends after the time.
+
+    Raises ValenceError where asking again would not help.
+    """
+    ends = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    told = None
+    with connection.channel() as channel:
+        method = channel.unary_stream(
+            _METHOD + "Watch",
+            request_serializer=StringValue.SerializeToString,
+            response_deserializer=Int32Value.FromString,
+        )
+        while (left := _left(ends)) is None or left > 0:
+            try:
+                for response in method(
+                    StringValue(value=SERVICE), timeout=left, metadata=connection.metadata()
+                ):
+                    if (status := _name(response)) != told:
+                        yield status
+                    told = status
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and _left(ends) is not None:
+                    return
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise error_of_call(error, connection.address) from error
+                if told != UNREACHABLE:
+                    yield UNREACHABLE
+                told = UNREACHABLE
+            pause = PAUSE_SECONDS if (left := _left(ends)) is None else min(PAUSE_SECONDS, left)
+            time.sleep(pause)
+
+
+def _left(ends: float | None) -> float | None:
+    return None if ends is None else max(0.0, ends - time.monotonic())
+
+
+def _name(response: Int32Value) -> str:
+    value = response.value
+    return _STATUSES[value] if 0 <= value < len(_STATUSES) else _STATUSES[0]

@@ -1,0 +1,142 @@
+"""One run of ``valence classify``: rows in, records out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from valence_client.cli import rows
+from valence_client.cli.ending import FAILED, Terminated, say
+from valence_client.cli.progress import Progress, progress
+from valence_client.cli.reading.row import FileError, Row, Source
+from valence_client.cli.reading.source import STDIN, InputFormat, input_format, open_source
+from valence_client.cli.report import Report
+from valence_client.cli.writing.delimited import Delimited
+from valence_client.cli.writing.output import (
+    AnyFormat,
+    OutputFormat,
+    check_output,
+    make_format,
+    open_output,
+    output_format,
+)
+from valence_client.cli.writing.resume import Kept
+from valence_client.errors import ValenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from typing import BinaryIO
+
+    from valence_client._requests import Overlength
+    from valence_client.cli.connection import Connection
+    from valence_client.results import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What the options said."""
+
+    texts: list[str]
+    file: str
+    input_format: InputFormat | None
+    column: str | None
+    field: str | None
+    delimiter: str | None
+    output: str | None
+    output_format: OutputFormat | None
+    prefix: str
+    resume: bool
+    overwrite: bool
+    overlength: Overlength
+
+    def run(self, connection: Connection) -> int:
+        """Classify; the exit code. Raises FileError, ValenceError, OSError."""
+        kind = output_format(self.output, self.output_format)
+        if self.resume and (self.output is None or kind == "table"):
+            raise FileError("--resume continues an --output of JSONL, CSV or TSV")
+        if self.output is not None:
+            check_output(self.output, self.file, resume=self.resume, overwrite=self.overwrite)
+        with self._source() as source, connection.client() as client:
+            form = make_format(kind, source, prefix=self.prefix, to_stdout=self.output is None)
+            # Before anything is written: a server that is not there should leave no trace.
+            max_text_bytes = 0 if self.texts else client.model().limits.max_text_bytes
+            with self._sink(form, source) as (file, kept), self._progress(source, kept) as shown:
+                answered = (
+                    rows.batches(client, source, overlength=self.overlength)
+                    if self.texts
+                    else rows.stream(
+                        client, source, overlength=self.overlength, max_text_bytes=max_text_bytes
+                    )
+                )
+                with self._continuable():
+                    troubles = _write(answered, file, form, shown, name=source.name)
+        return FAILED if troubles or kept.errors else 0
+
+    def _source(self) -> AbstractContextManager[Source]:
+        if self.texts:
+            given = (Row(n, n, {"text": t}, t) for n, t in enumerate(self.texts, start=1))
+            return nullcontext(Source("", len(self.texts), ("text",), given, unit="argument"))
+        return open_source(
+            self.file,
+            input_format(self.file, self.input_format),
+            column=self.column,
+            field=self.field,
+            delimiter=self.delimiter,
+        )
+
+    @contextmanager
+    def _sink(self, form: AnyFormat, source: Source) -> Iterator[tuple[BinaryIO, Kept]]:
+        if self.output is None:
+            sys.stdout.buffer.write(form.header())
+            yield sys.stdout.buffer, Kept()
+            return
+        with open_output(self.output, form, source, resume=self.resume) as (file, kept):
+            if self.resume:
+                say(f"{self.output} has {kept.records} records already")
+            yield file, kept
+
+    def _progress(self, source: Source, kept: Kept) -> AbstractContextManager[Progress]:
+        """A bar, but not among lines on the same terminal, and not for a few arguments."""
+        apart = self.output is not None or not sys.stdout.isatty()
+        shown = not self.texts and apart and sys.stderr.isatty()
+        return progress(source.total, begin=kept.position, shown=shown)
+
+    @contextmanager
+    def _continuable(self) -> Iterator[None]:
+        """What ends the run early is followed by how to go on."""
+        try:
+            yield
+        except (ValenceError, OSError, FileError, KeyboardInterrupt, Terminated) as error:
+            if self.output is not None and not isinstance(error, BrokenPipeError):
+                given = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
+                same = " (with the same stdin)" if self.file == STDIN else ""
+                say(f"resume with: valence {shlex.join(given)} --resume{same}")
+            raise
+
+
+def _write(
+    answered: Iterable[tuple[Row, Outcome]],
+    file: BinaryIO,
+    form: AnyFormat,
+    shown: Progress,
+    *,
+    name: str,
+) -> int:
+    """Write a record for each row, at once; how many rows had troubles."""
+    report = Report(name, shown.say)
+    for row, outcome in answered:
+        file.write(form.record(row, outcome))
+        # What is answered is in the file, whatever happens to this process.
+        file.flush()
+        if isinstance(outcome, ValenceError):
+            report.add(outcome)
+        if isinstance(form, Delimited) and (left_out := form.left_out(row)):
+            fields = ", ".join(left_out)
+            report.add(f"line {row.number}: the first row has no {fields}: left out of the table")
+        shown.advance(row.position)
+    report.end()
+    return report.count

@@ -1,0 +1,1 @@
+"""Rows of files: lines, CSV and TSV, JSONL, Parquet. None is ever read whole."""

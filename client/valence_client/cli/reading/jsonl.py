@@ -1,0 +1,103 @@
+"""JSONL: an object a line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+from valence_client.cli.reading.lines import Line, read_lines
+from valence_client.cli.reading.row import FileError, Row, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+UNPARSED = "unparsed"
+"""Where the output has a line that is no object."""
+
+
+class Objects:
+    """The objects of a file; blank lines are none. Raises FileError."""
+
+    def __init__(self, file: BinaryIO, *, name: str, field: str | None) -> None:
+        self._name = name
+        self._field = field
+        self._known = False
+        rows: Iterator[Row] = map(self._row, filter(_is_written, read_lines(file, name=name)))
+        first = next(rows, None)
+        self.columns: tuple[str, ...] | None = ()
+        if first is not None:
+            self.columns = None if UNPARSED in first.columns else tuple(first.columns)
+            rows = itertools.chain([first], rows)
+        self.rows = rows
+
+    def _row(self, line: Line) -> Row:
+        written = line.text.strip()
+        problem = line.problem
+        value: Any = None
+        if not problem:
+            value, problem = _parsed(written)
+        if problem:
+            return Row(line.number, line.position, {UNPARSED: written}, problem=problem)
+        if not self._known:
+            self._field = self._choose(value)
+            self._known = True
+        text, problem = _text_at(value, str(self._field))
+        return Row(line.number, line.position, value, text, problem, written)
+
+    def _choose(self, first: Mapping[str, Any]) -> str:
+        """The field with the texts, by the first object that there is."""
+        field = self._field
+        if field is None and len(first) == 1:
+            return next(iter(first))
+        if field is None and "text" not in first:
+            raise FileError(
+                f"{self._name} has no field 'text': say which holds the texts with --field; "
+                f"it has {listed(first)}"
+            )
+        if field is not None and _find(first, field) is _MISSING:
+            raise FileError(f"{self._name} has no field {field!r}; it has {listed(first)}")
+        return field or "text"
+
+
+_MISSING = object()
+
+
+def _is_written(line: Line) -> bool:
+    return bool(line.text.strip())
+
+
+def _parsed(written: str) -> tuple[Any, str]:
+    try:
+        value = json.loads(written, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        return None, f"is not JSON: {error}"
+    if not isinstance(value, dict):
+        return None, "is not a JSON object"
+    return value, ""
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _text_at(value: Mapping[str, Any], field: str) -> tuple[str, str]:
+    """The text, or what is wrong."""
+    found = _find(value, field)
+    if found is _MISSING:
+        return "", f"has no field {field!r}"
+    if not isinstance(found, str):
+        return "", f"has no text in {field!r}: {json.dumps(found)[:40]}"
+    return found, ""
+
+
+def _find(value: Mapping[str, Any], field: str) -> Any:
+    """The field of that name, or where its dots lead: ``review.body``."""
+    if field in value:
+        return value[field]
+    found: Any = value
+    for name in field.split("."):
+        if not isinstance(found, dict) or name not in found:
+            return _MISSING
+        found = found[name]
+    return found

@@ -1,0 +1,107 @@
+"""CSV and TSV: the input's columns, then six of the sentiment's."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, BinaryIO
+
+from valence_client.cli.reading.row import FileError
+from valence_client.cli.writing.record import to_bytes, to_json
+from valence_client.errors import ValenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from valence_client.cli.reading.row import Row
+    from valence_client.results import Outcome
+
+ADDED = ("label", "score", "polarity", "valence", "truncated", "error")
+
+
+class Delimited:
+    """A record for each row. Raises FileError where a column is there already.
+
+    The columns are those of every row, or of the first; the prefix stands before those added.
+    """
+
+    def __init__(
+        self, columns: Sequence[str], *, name: str, delimiter: str = ",", prefix: str = ""
+    ) -> None:
+        added = [prefix + column for column in ADDED]
+        clash = next((column for column in added if column in columns), None)
+        if clash is not None:
+            raise FileError(
+                f"{name} has a column {clash!r} of its own: name the added ones otherwise, as with "
+                "--prefix sentiment_"
+            )
+        self._columns = tuple(columns)
+        self._all = (*columns, *added)
+        self._delimiter = delimiter
+        self._written = ""
+        self._writer = csv.writer(self, delimiter=delimiter)
+
+    def write(self, record: str) -> None:
+        """What the csv module calls. Its CR LF makes it quote both; LF ends a record here."""
+        self._written = record.removesuffix("\r\n") + "\n"
+
+    def header(self) -> bytes:
+        """The names of the columns."""
+        return self._encoded(self._all)
+
+    def record(self, row: Row, outcome: Outcome) -> bytes:
+        """The fields that the columns have no place for are left out: see ``left_out``."""
+        return self._encoded([*self._cells(row), *_added(outcome)])
+
+    def left_out(self, row: Row) -> list[str]:
+        """The fields of a row that the columns have no place for."""
+        return [name for name in row.columns if name not in self._columns]
+
+    def complete(self, file: BinaryIO) -> Iterator[bytes]:
+        """The header and each record; a line's end within quotes ends none."""
+        record = b""
+        for line in file:
+            record += line
+            if line.endswith(b"\n") and record.count(b'"') % 2 == 0:
+                yield record
+                record = b""
+
+    def may_begin(self, cut: bytes) -> bool:
+        """Whether the header begins so."""
+        return self.header().startswith(cut)
+
+    def belongs(self, record: bytes, row: Row) -> bool:
+        """Whether its first cells are the row's."""
+        # The empty cell is there for the delimiter before it.
+        return record.startswith(self._encoded([*self._cells(row), ""])[:-1])
+
+    def has_error(self, record: bytes) -> bool:
+        """Whether its last cell says something."""
+        return not record.endswith(to_bytes(self._delimiter + "\n"))
+
+    def _cells(self, row: Row) -> list[str]:
+        return [_cell(row.columns.get(column)) for column in self._columns]
+
+    def _encoded(self, cells: Sequence[str]) -> bytes:
+        self._writer.writerow(cells)
+        return to_bytes(self._written)
+
+
+def _added(outcome: Outcome) -> list[str]:
+    if isinstance(outcome, ValenceError):
+        return ["", "", "", "", "", str(outcome)]
+    return [
+        outcome.label,
+        repr(outcome.score),
+        outcome.polarity,
+        "" if outcome.valence is None else repr(outcome.valence),
+        "true" if outcome.truncated else "false",
+        "",
+    ]
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool | dict | list | float):
+        return to_json(value)
+    return str(value)

@@ -1,0 +1,85 @@
+"""JSONL: the input's fields, then the sentiment's or the error."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from valence_client.cli.reading.row import FileError
+from valence_client.cli.writing.record import error_fields, sentiment_fields, to_bytes, to_json
+from valence_client.errors import ValenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from valence_client.cli.reading.row import Row
+    from valence_client.results import Outcome
+
+ADDED = frozenset(
+    (
+        *("label", "score", "scores", "polarity", "valence", "tokens_total", "tokens_used"),
+        *("truncated", "model", "timings", "error"),
+    )
+)
+
+
+class Jsonl:
+    """An object for each row. The prefix stands before the names that are added."""
+
+    def __init__(self, *, prefix: str = "", name: str = "") -> None:
+        self._prefix = prefix
+        self._name = name
+        self._added = frozenset(prefix + field for field in ADDED)
+
+    def header(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def record(self, row: Row, outcome: Outcome) -> bytes:
+        """Raises FileError where the row has a field of a name that is to be added."""
+        if not self._added.isdisjoint(row.columns):
+            clash = min(self._added.intersection(row.columns))
+            raise FileError(
+                f"{self._name}:{row.number} has a field {clash!r} of its own: name the added ones "
+                "otherwise, as with --prefix sentiment_"
+            )
+        if isinstance(outcome, ValenceError):
+            added: dict[str, Any] = {"error": error_fields(outcome)}
+        else:
+            added = sentiment_fields(outcome)
+        if self._prefix:
+            added = {self._prefix + field: value for field, value in added.items()}
+        return _beginning(row) + to_bytes(to_json(added)[1:] + "\n")
+
+    def complete(self, file: BinaryIO) -> Iterator[bytes]:
+        """Each line that has its end."""
+        return (line for line in file if line.endswith(b"\n"))
+
+    def may_begin(self, cut: bytes) -> bool:
+        """Whether it may be an object."""
+        return b"{".startswith(cut[:1])
+
+    def belongs(self, record: bytes, row: Row) -> bool:
+        """Whether it begins as the row does, and has a sentiment or an error."""
+        fields = _parsed(record)
+        answered = f"{self._prefix}label" in fields or f"{self._prefix}error" in fields
+        return answered and record.startswith(_beginning(row))
+
+    def has_error(self, record: bytes) -> bool:
+        """Whether there is one."""
+        return f"{self._prefix}error" in _parsed(record)
+
+
+def _beginning(row: Row) -> bytes:
+    """The row's object without its end, ready for more fields: ``{"id": 1, ``."""
+    opened = (row.json or to_json(row.columns))[:-1].rstrip()
+    return to_bytes(opened + ", " if row.columns else opened)
+
+
+def _parsed(record: bytes) -> dict[str, Any]:
+    """Its fields; none where it is no object."""
+    try:
+        fields = json.loads(record)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
