@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 PREFIX = "VALENCE_"
-# Not settings of the server: the client's own variable, and those that Kubernetes sets in every
+# Not settings of the server: the client's own variables, and those that Kubernetes sets in every
 # pod for a Service whose name begins with "valence".
-_OTHERS = re.compile(r"VALENCE_(ADDRESS|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT(_\d+_\w+)?)")
+_OTHERS = re.compile(
+    r"VALENCE_(ADDRESS|CLIENT_(TIMEOUT_SECONDS|TLS|ROOT_CERTIFICATES|CERTIFICATE|KEY|TOKEN_FILE)"
+    r"|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT(_\d+_\w+)?)"
+)
 
 
 class SettingsError(Exception):

@@ -7,39 +7,14 @@ import json
 import os
 import pty
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from asyncio.subprocess import PIPE
+from importlib.metadata import version
 from typing import Any
 
-import grpc
 import pytest
 
+from tests.client.command import MODULE, environment, run, start
 from tests.client.conftest import Serving
-from tests.client.contract import info, status
-
-
-async def start(
-    *arguments: str, stdin: int = PIPE, environment: Mapping[str, str] | None = None
-) -> Process:
-    kept = {name: value for name, value in os.environ.items() if name != "VALENCE_ADDRESS"}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "valence_client",
-        *arguments,
-        stdin=stdin,
-        stdout=PIPE,
-        stderr=PIPE,
-        env=kept | dict(environment or {}),
-    )
-
-
-async def run(*arguments: str, stdin: bytes = b"", **environment: str) -> tuple[int, str, str]:
-    """Exit code, stdout, stderr."""
-    process = await start(*arguments, environment=environment)
-    out, err = await process.communicate(stdin)
-    return await process.wait(), out.decode(), err.decode()
 
 
 async def test_one_line_for_each_text(server: Serving) -> None:
@@ -59,7 +34,7 @@ async def test_says_where_a_text_was_cut(server: Serving) -> None:
 async def test_json(server: Serving) -> None:
     code, out, err = await run("classify", "--json", "--address", server.address, "good ☀", "")
     good, bad = map(json.loads, out.splitlines())
-    assert (code, err) == (1, "")
+    assert (code, err) == (1, "valence: argument 2: is empty\n")
     assert good == {
         "text": "good ☀",
         "label": "POSITIVE",
@@ -78,7 +53,7 @@ async def test_json(server: Serving) -> None:
         "error": {
             "code": "INVALID_ARGUMENT",
             "reason": "INVALID_FIELD",
-            "message": "texts[1]: is empty",
+            "message": "argument 2: is empty",
             "field": "texts[1]",
             "description": "is empty",
         },
@@ -88,20 +63,29 @@ async def test_json(server: Serving) -> None:
 async def test_a_text_without_answer_fails_alone(server: Serving) -> None:
     code, out, err = await run("classify", "--address", server.address, "good", "", "bad")
     assert code == 1
-    assert out == "POSITIVE  0.75  good\nNEGATIVE  0.75  bad\n"
-    assert err == 'valence: texts[1]: is empty (of "")\n'
+    assert out == (
+        "POSITIVE  0.75  good\nERROR        -  argument 2: is empty\nNEGATIVE  0.75  bad\n"
+    )
+    assert err == "valence: argument 2: is empty\n"
+
+
+async def test_more_texts_than_a_batch_takes(server: Serving) -> None:
+    texts = ["good" if n % 3 else "bad" for n in range(130)]
+    code, out, _ = await run("classify", "--address", server.address, *texts)
+    assert code == 0
+    assert [line.split()[-1] for line in out.splitlines()] == texts
 
 
 async def test_each_line_of_stdin(server: Serving) -> None:
-    lines = b"\xef\xbb\xbfgood\r\n\n  \nbad\xff\n" + b"good\n" * 3000
+    lines = b"\xef\xbb\xbfgood\r\nbad\n" + b"good\n" * 3000 + b"no end"
     code, out, err = await run("classify", "--address", server.address, stdin=lines)
-    first, second, *others = out.splitlines()
     assert (code, err) == (0, "")
-    assert (first, second) == (
+    assert out.splitlines() == [
         "POSITIVE  0.75  good",
-        "NEGATIVE  0.75  bad\N{REPLACEMENT CHARACTER}",
-    )
-    assert others == ["POSITIVE  0.75  good"] * 3000
+        "NEGATIVE  0.75  bad",
+        *["POSITIVE  0.75  good"] * 3000,
+        "NEGATIVE  0.75  no end",
+    ]
 
 
 async def test_stdin_is_answered_line_by_line(server: Serving) -> None:
@@ -138,11 +122,12 @@ async def test_interrupt_while_an_answer_is_awaited(server: Serving) -> None:
 async def test_reader_that_goes_is_no_news(server: Serving) -> None:
     reading, writing = os.pipe()
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "valence_client", "classify", "--address", server.address, "good", "good"),
+        *MODULE,
+        *("classify", "--address", server.address, "good", "good"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=writing,
         stderr=PIPE,
+        env=environment(),
     )
     os.close(reading)
     os.close(writing)
@@ -159,16 +144,20 @@ async def test_no_text_at_a_terminal_is_wrong_usage() -> None:
         os.close(ours)
         os.close(theirs)
     assert process.returncode == 2
-    assert b"give a text, or pipe texts to it, one a line" in err
+    assert b"give a text, a --file, or pipe texts to it, one a line" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "required"),
-        (("clasify", "good"), "invalid choice"),
-        (("classify", "--timeout-seconds", "0", "good"), "--timeout-seconds"),
-        (("classify", "--overlength", "cut", "good"), "choose from"),
+        (("clasify", "good"), "No such command 'clasify'"),
+        (("classify", "--timeout-seconds", "0", "good"), "give more than 0 seconds"),
+        (("classify", "--timeout-seconds", "nan", "good"), "give more than 0 seconds"),
+        (("classify", "--overlength", "cut", "good"), "'truncate', 'reject'"),
+        (("classify", "--file", "a.csv", "good"), "give texts or a --file, not both"),
+        (("classify", "--json", "--output-format", "csv", "good"), "--json is not"),
+        (("classify", "--delimiter", "; ", "-f", "a.csv"), "--delimiter is one character"),
+        (("classify", "--resume", "--overwrite", "-o", "a.csv", "good"), "give one of them"),
     ],
 )
 async def test_wrong_usage(arguments: tuple[str, ...], said: str) -> None:
@@ -212,14 +201,27 @@ async def test_model(server: Serving) -> None:
     assert (code, model["name"], model["limits"]["max_tokens"]) == (0, "fixed", 8)
 
 
-async def test_health(server: Serving) -> None:
-    assert await run("health", "--address", server.address) == (0, "SERVING\n", "")
-    server.contract.model = status(
-        grpc.StatusCode.UNAVAILABLE, "the model is still being loaded", info("STARTING")
+@pytest.mark.parametrize("command", [(), ("classify",), ("model",), ("health",), ("watch",)])
+async def test_help(command: tuple[str, ...]) -> None:
+    code, out, err = await run(*command, "--help")
+    assert (code, err) == (0, "")
+    assert "Usage: valence" in out
+
+
+async def test_version() -> None:
+    assert await run("--version") == (0, f"valence {version('valence-client')}\n", "")
+
+
+async def test_completion_of_commands() -> None:
+    code, out, _ = await run(
+        _VALENCE_COMPLETE="complete_bash", COMP_WORDS="valence he", COMP_CWORD="1"
     )
-    code, out, err = await run("health", "--address", server.address)
-    assert (code, out, err) == (1, "", "valence: the model is still being loaded\n")
-    await server.tell(serving=False)
-    code, _, err = await run("health", "--address", server.address)
-    assert code == 1
-    assert "takes no calls now" in err
+    assert (code, out.split()) == (0, ["health"])
+
+
+async def test_without_the_extra_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['typer'] = None; import valence_client.__main__ as m; m.main()"
+    process = await asyncio.create_subprocess_exec(MODULE[0], "-c", code, stderr=PIPE)
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert err == b'valence: the command is an extra: pip install "valence-client[cli]"\n'

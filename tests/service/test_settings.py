@@ -117,6 +117,7 @@ def test_a_wrong_variable_is_named() -> None:
     unknown = refused(VALENCE_MAX_QUEUE_TEXT="5")
     assert "unknown setting VALENCE_MAX_QUEUE_TEXT" in unknown
     assert "did you mean VALENCE_MAX_QUEUE_TEXTS?" in unknown
+    assert "unknown setting VALENCE_CLIENT_CA" in refused(VALENCE_CLIENT_CA="ca.pem")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -147,6 +148,7 @@ def test_health_can_be_closed() -> None:
 def test_what_others_set_is_not_ours() -> None:
     read(
         VALENCE_ADDRESS="elsewhere:1",
+        VALENCE_CLIENT_TOKEN_FILE="token",
         VALENCE_SERVICE_HOST="10.0.0.1",
         VALENCE_SERVICE_PORT_GRPC="50051",
         VALENCE_CANARY_PORT="tcp://10.0.0.1:50051",

@@ -41,7 +41,7 @@ def told(*, address: str, timeout_seconds: float | None = None) -> Iterator[None
     except BrokenPipeError:  # who read the output has gone, as `head` does
         raise SystemExit(BROKEN_PIPE) from None
     except OSError as error:
-        say(str(error))
+        say(": ".join(filter(None, (error.filename, error.strerror or str(error)))))
         raise SystemExit(FAILED) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
@@ -56,6 +56,9 @@ def run(app: Callable[[], object]) -> NoReturn:
         raise Terminated
 
     signal.signal(signal.SIGTERM, terminate)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        # A name that the terminal cannot show is no reason to fail.
+        stream.reconfigure(errors="backslashreplace", line_buffering=True)
     code = 0
     try:
         app()

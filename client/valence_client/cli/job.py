@@ -96,7 +96,8 @@ class Job:
             return
         with open_output(self.output, form, source, resume=self.resume) as (file, kept):
             if self.resume:
-                say(f"{self.output} has {kept.records} records already")
+                errors = f", {kept.errors} of them errors" if kept.errors else ""
+                say(f"{self.output} has {kept.records} records already{errors}")
             yield file, kept
 
     def _progress(self, source: Source, kept: Kept) -> AbstractContextManager[Progress]:
@@ -110,8 +111,8 @@ class Job:
         """What ends the run early is followed by how to go on."""
         try:
             yield
-        except (ValenceError, OSError, FileError, KeyboardInterrupt, Terminated) as error:
-            if self.output is not None and not isinstance(error, BrokenPipeError):
+        except (ValenceError, OSError, KeyboardInterrupt, Terminated):
+            if self.output is not None:
                 given = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
                 same = " (with the same stdin)" if self.file == STDIN else ""
                 say(f"resume with: valence {shlex.join(given)} --resume{same}")

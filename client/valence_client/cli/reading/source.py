@@ -59,6 +59,8 @@ def open_source(
         yield from _parquet(path, column)
         return
     name = "stdin" if path == STDIN else path
+    if path == STDIN and sys.stdin is None:
+        raise FileError("stdin is closed: give a --file")
     try:
         file = sys.stdin.buffer if path == STDIN else Path(path).open("rb")  # noqa: SIM115
     except OSError as error:

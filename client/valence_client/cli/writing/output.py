@@ -92,6 +92,7 @@ def open_output(
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror}") from None
     with file:
+        _lock(file, path)
         if resume and not isinstance(form, Table):
             kept = keep(file, form, source.rows, name=path)
         if file.readable():
@@ -105,6 +106,20 @@ def open_output(
 
 def _opened(path: str) -> BinaryIO:
     """A file keeps its content until it is known what to do with it; a pipe or device has none."""
-    if Path(path).exists() and not Path(path).is_file():
-        return Path(path).open("wb")
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+    if not Path(path).exists():
+        return Path(path).open("x+b")
+    return Path(path).open("r+b" if Path(path).is_file() else "wb")
+
+
+def _lock(file: BinaryIO, path: str) -> None:
+    """Two that continue the same file would write each row twice. Raises FileError."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FileError(f"{path} is being written by another process: wait for it") from None
+    except OSError:  # not every file system knows locks
+        return
