@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import NoReturn
 
@@ -14,8 +13,6 @@ def main() -> NoReturn:
         import typer  # noqa: F401
     except ModuleNotFoundError:
         sys.exit('valence: the command is an extra: pip install "valence-client[cli]"')
-    # What grpc notes of connections would stand among the command's own lines.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from valence_client.cli.app import app
     from valence_client.cli.ending import run
 
