@@ -29,24 +29,29 @@ def say(line: str) -> None:
 
 @contextmanager
 def told(*, address: str, timeout_seconds: float | None = None) -> Iterator[None]:
-    """What the block raises is said, and becomes the exit code."""
+    """What the block raises is said, with its notes, and becomes the exit code."""
+    code = FAILED
     try:
         yield
+        return
     except ValenceError as error:
+        ended: BaseException = error
         say(_failure(error, address=address, timeout_seconds=timeout_seconds))
-        raise SystemExit(FAILED) from None
     except FileError as error:
+        ended = error
         say(str(error))
-        raise SystemExit(FAILED) from None
     except BrokenPipeError:  # who read the output has gone, as `head` does
         raise SystemExit(BROKEN_PIPE) from None
     except OSError as error:
+        ended = error
         say(": ".join(filter(None, (error.filename, error.strerror or str(error)))))
-        raise SystemExit(FAILED) from None
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
-    except Terminated:
-        raise SystemExit(TERMINATED) from None
+    except KeyboardInterrupt as error:
+        ended, code = error, INTERRUPTED
+    except Terminated as error:
+        ended, code = error, TERMINATED
+    for note in getattr(ended, "__notes__", ()):
+        say(note)
+    raise SystemExit(code)
 
 
 def run(app: Callable[[], object]) -> NoReturn:

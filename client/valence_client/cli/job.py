@@ -72,7 +72,7 @@ class Job:
                         client, source, overlength=self.overlength, max_text_bytes=max_text_bytes
                     )
                 )
-                with self._continuable():
+                with nullcontext() if kind == "table" else self._continuable():
                     troubles = _write(answered, file, form, shown, name=source.name)
         return FAILED if troubles or kept.errors else 0
 
@@ -108,14 +108,15 @@ class Job:
 
     @contextmanager
     def _continuable(self) -> Iterator[None]:
-        """What ends the run early is followed by how to go on."""
+        """What ends the run early carries a note of how to go on."""
         try:
             yield
-        except (ValenceError, OSError, KeyboardInterrupt, Terminated):
+        except (ValenceError, OSError, KeyboardInterrupt, Terminated) as error:
             if self.output is not None:
                 given = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
-                same = " (with the same stdin)" if self.file == STDIN else ""
-                say(f"resume with: valence {shlex.join(given)} --resume{same}")
+                piped = self.file == STDIN and not self.texts
+                same = " (with the same stdin)" if piped else ""
+                error.add_note(f"resume with: valence {shlex.join(given)} --resume{same}")
             raise
 
 
