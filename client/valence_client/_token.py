@@ -37,12 +37,13 @@ class _TokenFile:
         now = self._path.stat()
         seen = (now.st_ino, now.st_size, now.st_mtime_ns)
         if seen != self._seen:
-            self._metadata = _metadata(self._path.read_text().strip())
+            token = self._path.read_text(encoding="ascii", errors="replace").strip()
+            self._metadata = _metadata(token, str(self._path))
             self._seen = seen
         return self._metadata
 
 
-def _metadata(token: str) -> Metadata:
-    if not (token.isascii() and token.isprintable() and token.strip()):
-        raise ValueError("token must be printable ASCII, without a line's end")
+def _metadata(token: str, where: str = "token") -> Metadata:
+    if not (token.isascii() and token.isprintable() and len(token.split()) == 1):
+        raise ValueError(f"{where}: give one token, printable ASCII without spaces")
     return (("authorization", f"Bearer {token}"),)

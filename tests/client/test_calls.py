@@ -124,6 +124,15 @@ async def test_token_from_a_file_that_changes(
     assert server.contract.authorization == ["Bearer first", "Bearer another"]
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"one two", b"one\ntwo\n", "größe".encode(), b"\xff"]
+)
+def test_file_without_a_token(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(content)
+    with pytest.raises(ValueError, match=r"/token: give one token"):
+        Client(token=tmp_path / "token")
+
+
 async def test_token_from_a_function(client: Open, server: Serving) -> None:
     tokens = iter(["first", "second", "wrong\n"])
     async with client(token=lambda: next(tokens)) as ask:
@@ -205,6 +214,7 @@ async def test_what_is_no_text_is_a_mistake_of_the_program(client: Open) -> None
         ({"tls": True, "client_key": b"pem"}, "give both or neither"),
         ({"compression": "zip"}, "choose 'gzip' or 'deflate'"),
         ({"token": ""}, "printable ASCII"),
+        ({"token": "two words"}, "token: give one token"),
         ({"token": "secret\n"}, "printable ASCII"),
     ],
 )

@@ -6,7 +6,7 @@ import asyncio
 import os
 import pty
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -19,19 +19,37 @@ from tests.client.contract import Contract
 from tests.support.certificates import Authority
 
 
-@pytest.fixture
-async def encrypted(tmp_path: Path) -> AsyncIterator[str]:
-    """The address of a server with TLS, whose authority's certificate is in ca.pem."""
+@asynccontextmanager
+async def served(folder: Path, *, callers: bool) -> AsyncIterator[str]:
+    """The address of a server with TLS, whose authority is in ca.pem; perhaps of callers too."""
     authority = Authority()
-    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    (folder / "ca.pem").write_bytes(authority.certificate)
+    authority.pair("caller").write(folder)
     pair = authority.pair("localhost")
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(Contract(), server)
-    credentials = grpc.ssl_server_credentials([(pair.key, pair.certificate)])
+    credentials = grpc.ssl_server_credentials(
+        [(pair.key, pair.certificate)],
+        authority.certificate if callers else None,
+        require_client_auth=callers,
+    )
     port = server.add_secure_port("localhost:0", credentials)
     await server.start()
     yield f"localhost:{port}"
     await server.stop(0)
+
+
+@pytest.fixture
+async def encrypted(tmp_path: Path) -> AsyncIterator[str]:
+    async with served(tmp_path, callers=False) as address:
+        yield address
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[str]:
+    """Lets in nobody without a certificate."""
+    async with served(tmp_path, callers=True) as address:
+        yield address
 
 
 async def test_tls(encrypted: str, tmp_path: Path) -> None:
@@ -52,6 +70,25 @@ async def test_tls(encrypted: str, tmp_path: Path) -> None:
     assert "no server answers" in err
 
 
+async def test_client_certificate(guarded: str, tmp_path: Path) -> None:
+    trusting = ("--address", guarded, "--root-certificates", tmp_path / "ca.pem")
+    shown = (
+        "--client-certificate",
+        tmp_path / "certificate.pem",
+        "--client-key",
+        tmp_path / "key.pem",
+    )
+    assert (await run("classify", "good", *trusting, *shown))[:2] == (0, "POSITIVE  0.75  good\n")
+    assert "does not serve" in (await run("health", *trusting, *shown))[2]
+    for command in (("classify", "good"), ("health",)):
+        code, _, err = await run(*command, *trusting)
+        assert code == 1
+        assert "no server answers" in err
+    code, _, err = await run("model", *trusting, *shown[:2])
+    assert code == 2
+    assert "go together" in err
+
+
 async def test_token(server: Serving, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("swordfish\n")
@@ -67,14 +104,14 @@ async def test_a_file_with_no_token(tmp_path: Path, content: str) -> None:
     for command in ("model", "health", "watch"):
         code, _, err = await run(command, "--token-file", tmp_path / "token")
         assert code == 2
-        assert "one token in one line is wanted there" in err
+        assert "/token: give one token" in err
 
 
 async def test_files_that_are_not_there(tmp_path: Path) -> None:
     for option in ("--token-file", "--root-certificates"):
         code, _, err = await run("model", option, tmp_path / "missing")
         assert code == 2
-        assert f"{option}: {tmp_path}/missing cannot be read: No such file" in err
+        assert f"{tmp_path}/missing cannot be read: No such file" in err
 
 
 async def test_a_bar_on_a_terminal(server: Serving, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from valence_client._connection import DEFAULT_ADDRESS
 from valence_client.cli.classify import classify
 from valence_client.cli.connection import (
     Address,
+    ClientCertificate,
+    ClientKey,
     Connection,
     RootCertificates,
     TimeoutSeconds,
@@ -55,12 +57,16 @@ def model(
     timeout_seconds: TimeoutSeconds = 10.0,
     tls: Tls = False,
     root_certificates: RootCertificates = None,
+    client_certificate: ClientCertificate = None,
+    client_key: ClientKey = None,
     token_file: TokenFile = None,
 ) -> None:
     """Which model answers, what its labels mean, and what a request may hold."""
     from valence_client.cli import render
 
-    connection = Connection(address, timeout_seconds, tls, root_certificates, token_file)
+    connection = Connection(
+        address, timeout_seconds, tls, root_certificates, client_certificate, client_key, token_file
+    )
     with told(address=address, timeout_seconds=timeout_seconds), connection.client() as client:
         info = client.model()
         print(render.model_json(info) if as_json else render.model_lines(info))
@@ -73,6 +79,8 @@ def health(
     timeout_seconds: TimeoutSeconds = 10.0,
     tls: Tls = False,
     root_certificates: RootCertificates = None,
+    client_certificate: ClientCertificate = None,
+    client_key: ClientKey = None,
     token_file: TokenFile = None,
 ) -> None:
     """Whether the server takes calls: for probes.
@@ -82,7 +90,9 @@ def health(
     """
     from valence_client.cli.health import SERVING, check
 
-    connection = Connection(address, timeout_seconds, tls, root_certificates, token_file)
+    connection = Connection(
+        address, timeout_seconds, tls, root_certificates, client_certificate, client_key, token_file
+    )
     with told(address=address, timeout_seconds=timeout_seconds):
         status = check(connection)
         print(status)
@@ -108,6 +118,8 @@ def watch(
     address: Address = DEFAULT_ADDRESS,
     tls: Tls = False,
     root_certificates: RootCertificates = None,
+    client_certificate: ClientCertificate = None,
+    client_key: ClientKey = None,
     token_file: TokenFile = None,
 ) -> None:
     """Print the server's health and each change of it, with the time.
@@ -119,7 +131,9 @@ def watch(
     """
     from valence_client.cli import health
 
-    connection = Connection(address, math.inf, tls, root_certificates, token_file)
+    connection = Connection(
+        address, math.inf, tls, root_certificates, client_certificate, client_key, token_file
+    )
     with told(address=address):
         for status in health.watch(connection, timeout_seconds=watch_seconds):
             print(time.strftime("%Y-%m-%dT%H:%M:%S%z"), status, flush=True)

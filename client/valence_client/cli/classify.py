@@ -9,6 +9,8 @@ from valence_client._connection import DEFAULT_ADDRESS
 from valence_client._requests import Overlength
 from valence_client.cli.connection import (
     Address,
+    ClientCertificate,
+    ClientKey,
     Connection,
     RootCertificates,
     TimeoutSeconds,
@@ -106,6 +108,8 @@ def classify(
     timeout_seconds: TimeoutSeconds = 10.0,
     tls: Tls = False,
     root_certificates: RootCertificates = None,
+    client_certificate: ClientCertificate = None,
+    client_key: ClientKey = None,
     token_file: TokenFile = None,
 ) -> None:
     """How texts feel: those given, or each row of a file or of stdin.
@@ -134,7 +138,9 @@ def classify(
         raise typer.BadParameter("--delimiter is one character")
     if resume and overwrite:
         raise typer.BadParameter("--resume keeps what --overwrite throws away: give one of them")
-    connection = Connection(address, timeout_seconds, tls, root_certificates, token_file)
+    connection = Connection(
+        address, timeout_seconds, tls, root_certificates, client_certificate, client_key, token_file
+    )
     with told(address=address, timeout_seconds=timeout_seconds):
         from valence_client.cli.job import Job
 

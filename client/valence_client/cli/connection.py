@@ -5,6 +5,8 @@ server's settings; VALENCE_ADDRESS is the client's alone.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +14,7 @@ from typing import Annotated
 import grpc
 import typer
 
+from valence_client._token import bearer
 from valence_client.sync import Client
 
 _PANEL = "Connection"
@@ -60,6 +63,24 @@ RootCertificates = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+ClientCertificate = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="VALENCE_CLIENT_CERTIFICATE",
+        metavar="FILE",
+        help="PEM file that says who is calling, for servers that ask; with --client-key.",
+        rich_help_panel=_PANEL,
+    ),
+]
+ClientKey = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="VALENCE_CLIENT_KEY",
+        metavar="FILE",
+        help="PEM file with its key.",
+        rich_help_panel=_PANEL,
+    ),
+]
 TokenFile = Annotated[
     Path | None,
     typer.Option(
@@ -73,30 +94,28 @@ TokenFile = Annotated[
 
 @dataclass(frozen=True)
 class Connection:
-    """What the options said. Its methods raise typer.BadParameter where they cannot be so.
-
-    A client certificate would be one more pair of files here, for ``client`` and ``channel``.
-    """
+    """What the options said. Its methods raise typer.BadParameter where they cannot be so."""
 
     address: str
     timeout_seconds: float
     tls: bool
     root_certificates: Path | None
+    client_certificate: Path | None
+    client_key: Path | None
     token_file: Path | None
 
-    def client(self, *, retries: int = 3) -> Client:
+    def client(self) -> Client:
         """A client, to be closed."""
-        try:
+        with _refused():
             return Client(
                 self.address,
                 timeout_seconds=self.timeout_seconds,
-                retries=retries,
                 tls=self._encrypted,
-                root_certificates=self._roots(),
-                token=self._token(),
+                root_certificates=self.root_certificates,
+                client_certificate=self.client_certificate,
+                client_key=self.client_key,
+                token=self.token_file,
             )
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
 
     def channel(self) -> grpc.Channel:
         """A bare channel, for asking after health: a client's has health checks of its own."""
@@ -104,33 +123,33 @@ class Connection:
         options = [("grpc.max_reconnect_backoff_ms", 2_000)]
         if not self._encrypted:
             return grpc.insecure_channel(self.address, options)
-        credentials = grpc.ssl_channel_credentials(self._roots())
+        with _refused():
+            credentials = grpc.ssl_channel_credentials(
+                _read(self.root_certificates),
+                _read(self.client_key),
+                _read(self.client_certificate),
+            )
         return grpc.secure_channel(self.address, credentials, options)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The token's, for a server whose health wants one."""
-        token = self._token()
-        return () if token is None else (("authorization", f"Bearer {token}"),)
+        with _refused():
+            return bearer(self.token_file)()
 
     @property
     def _encrypted(self) -> bool:
-        return self.tls or self.root_certificates is not None
-
-    def _roots(self) -> bytes | None:
-        path = self.root_certificates
-        return None if path is None else _read(path, "--root-certificates")
-
-    def _token(self) -> str | None:
-        if self.token_file is None:
-            return None
-        token = _read(self.token_file, "--token-file").strip()
-        if not token or not token.isascii() or len(token.split()) != 1:
-            raise typer.BadParameter(f"{self.token_file}: one token in one line is wanted there")
-        return token.decode()
+        return self.tls or bool(self.root_certificates or self.client_certificate)
 
 
-def _read(path: Path, option: str) -> bytes:
+@contextmanager
+def _refused() -> Iterator[None]:
     try:
-        return path.read_bytes()
+        yield
     except OSError as error:
-        raise typer.BadParameter(f"{option}: {path} cannot be read: {error.strerror}") from None
+        raise typer.BadParameter(f"{error.filename} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _read(path: Path | None) -> bytes | None:
+    return None if path is None else path.read_bytes()
