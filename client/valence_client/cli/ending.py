@@ -15,11 +15,9 @@ from valence_client.errors import DeadlineExceeded, ValenceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FAILED, USAGE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
+FAILED, BROKEN_PIPE = 1, 141
 
-
-class Terminated(BaseException):
-    """SIGTERM came."""
+_last_words: list[bytes] = []
 
 
 def say(line: str) -> None:
@@ -30,12 +28,11 @@ def say(line: str) -> None:
 @contextmanager
 def told(*, address: str, timeout_seconds: float | None = None) -> Iterator[None]:
     """What the block raises is said, with its notes, and becomes the exit code."""
-    code = FAILED
     try:
         yield
         return
     except ValenceError as error:
-        ended: BaseException = error
+        ended: Exception = error
         say(_failure(error, address=address, timeout_seconds=timeout_seconds))
     except FileError as error:
         ended = error
@@ -45,22 +42,35 @@ def told(*, address: str, timeout_seconds: float | None = None) -> Iterator[None
     except OSError as error:
         ended = error
         say(": ".join(filter(None, (error.filename, error.strerror or str(error)))))
-    except KeyboardInterrupt as error:
-        ended, code = error, INTERRUPTED
-    except Terminated as error:
-        ended, code = error, TERMINATED
     for note in getattr(ended, "__notes__", ()):
         say(note)
-    raise SystemExit(code)
+    raise SystemExit(FAILED)
+
+
+@contextmanager
+def last_words(words: str) -> Iterator[None]:
+    """What goes to stderr where SIGINT or SIGTERM ends the block."""
+    _last_words.append(words.encode(errors="backslashreplace"))
+    try:
+        yield
+    finally:
+        _last_words.pop()
+
+
+def _stop(signum: int, _: object) -> NoReturn:
+    """End at once, with the exit code that a shell knows.
+
+    An exception would unwind grpc, and where that has just taken one of its locks, wait for ever.
+    """
+    for words in _last_words:
+        os.write(2, words)
+    os._exit(128 + signum)
 
 
 def run(app: Callable[[], object]) -> NoReturn:
     """Run it and end the process."""
-
-    def terminate(*_: object) -> None:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, terminate)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _stop)
     for stream in filter(None, (sys.stdout, sys.stderr)):
         # A name that the terminal cannot show is no reason to fail.
         stream.reconfigure(errors="backslashreplace", line_buffering=True)
@@ -69,8 +79,6 @@ def run(app: Callable[[], object]) -> NoReturn:
         app()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else FAILED
-    except Terminated:
-        code = TERMINATED
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()

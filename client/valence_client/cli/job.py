@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from valence_client.cli import rows
-from valence_client.cli.ending import FAILED, Terminated, say
+from valence_client.cli.ending import FAILED, last_words, say
 from valence_client.cli.progress import Progress, progress
 from valence_client.cli.reading.row import FileError, Row, Source
 from valence_client.cli.reading.source import STDIN, InputFormat, input_format, open_source
@@ -72,7 +72,8 @@ class Job:
                         client, source, overlength=self.overlength, max_text_bytes=max_text_bytes
                     )
                 )
-                with nullcontext() if kind == "table" else self._continuable():
+                resumable = self.output is not None and kind != "table"
+                with self._continuable() if resumable else nullcontext():
                     troubles = _write(answered, file, form, shown, name=source.name)
         return FAILED if troubles or kept.errors else 0
 
@@ -108,15 +109,15 @@ class Job:
 
     @contextmanager
     def _continuable(self) -> Iterator[None]:
-        """What ends the run early carries a note of how to go on."""
+        """What ends the run early is followed by how to go on."""
+        given = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
+        same = " (with the same stdin)" if self.file == STDIN and not self.texts else ""
+        note = f"resume with: valence {shlex.join(given)} --resume{same}"
         try:
-            yield
-        except (ValenceError, OSError, KeyboardInterrupt, Terminated) as error:
-            if self.output is not None:
-                given = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
-                piped = self.file == STDIN and not self.texts
-                same = " (with the same stdin)" if piped else ""
-                error.add_note(f"resume with: valence {shlex.join(given)} --resume{same}")
+            with last_words(f"valence: {note}\n"):
+                yield
+        except (ValenceError, OSError) as error:
+            error.add_note(note)
             raise
 
 

@@ -7,6 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from valence_client.cli.ending import last_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 UPDATE_SECONDS = 0.1
+SHOW_CURSOR = "\x1b[?25h\n"
+"""A bar hides it; and what follows should not stand in the bar's line."""
 
 
 class Progress(Protocol):
@@ -57,7 +61,8 @@ def progress(total: int | None, *, begin: int, shown: bool) -> Iterator[Progress
     with RichBars(BarColumn(), *share, rate, *left, console=console) as bars:
         task = bars.add_task("", total=total, completed=begin, rows=0, rate=0.0)
         bar = _Bar(bars, task)
-        yield bar
+        with last_words(SHOW_CURSOR):
+            yield bar
         bar.update()
 
 
