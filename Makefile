@@ -118,7 +118,8 @@ $(VENV)/.service: $(PROJECTS) constraints.txt
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	@# torch first and pinned: asked for by a range, it may bring gigabytes of CUDA libraries.
 	$(BIN)/pip install --progress-bar on $$(grep '^torch==' constraints.txt)
-	$(BIN)/pip install --quiet $(DISTRIBUTIONS:%=--editable ./%) --editable "./service[pipeline]" --editable "./client[cli]"
+	$(BIN)/pip install --quiet $(DISTRIBUTIONS:%=--editable ./%) \
+	  --editable "./service[pipeline,telemetry]" --editable "./client[cli]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.service pyproject.toml

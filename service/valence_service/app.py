@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import math
 import signal
 import time
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from valence_service.engine.watch import watch
 from valence_service.models.load import ModelSource, ModelUnusable, load_classifiers, prepare_model
 from valence_service.rpc.auth import Authenticate, BadTokens, Tokens
 from valence_service.rpc.health import HealthServicer
-from valence_service.rpc.observe import SERVICE_NAME
+from valence_service.rpc.observe import METHODS, SERVICE_NAME, Telemetry
 from valence_service.rpc.server import (
     HEALTH_METHODS,
     REFLECTION_METHODS,
@@ -29,9 +30,11 @@ from valence_service.rpc.server import (
     listen,
 )
 from valence_service.rpc.servicer import SentimentServicer
+from valence_service.rpc.status import REFUSALS
 from valence_service.rpc.tls import Certificates
 from valence_service.sentiment import Draining, Limits, Unhealthy
-from valence_service.settings import parse_label_valence
+from valence_service.settings import parse_label_valence, read_trace_exporters
+from valence_service.telemetry.start import send_rest, start_traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
     from valence_service.sentiment import Classifier
     from valence_service.settings import Settings
+    from valence_service.telemetry.metrics import Metrics
 
 # Load balancers learn of NOT_SERVING in this time and send no more; until then calls are taken.
 NOTICE_SECONDS = 0.5
@@ -47,6 +51,8 @@ NOTICE_SECONDS = 0.5
 # told to stop only when none has arrived for QUIET_SECONDS; those that do are told UNAVAILABLE.
 QUIET_SECONDS = 0.25
 QUIET_AT_MOST_SECONDS = 3.0
+# For the last spans to be sent, within the grace.
+SEND_SECONDS = 2.0
 log = structlog.get_logger()
 
 
@@ -63,6 +69,9 @@ async def serve(settings: Settings) -> None:
     # Two batches of one stream: one is computed while the next is read.
     servicer = SentimentServicer(limits, window_texts=2 * settings.max_batch_texts)
     health = HealthServicer(SERVICE_NAME)
+    metrics, metrics_facts = _metrics(settings, servicer, health)
+    traces = start_traces(SERVICE_NAME, read_trace_exporters())
+    telemetry = Telemetry(metrics, traces)
     server = build_server(
         servicer,
         health,
@@ -72,40 +81,69 @@ async def serve(settings: Settings) -> None:
             idle_seconds=settings.max_connection_idle_seconds,
             age_seconds=settings.max_connection_age_seconds,
         ),
-        _authenticate(settings),
+        _authenticate(settings, telemetry),
+        telemetry=telemetry,
     )
     address = listen(server, settings.host, settings.port, _certificates(settings))
     with _stop_signals() as stop:
         await server.start()
-        log.info("starting", address=address, model=settings.model or "embedded")
+        log.info("starting", address=address, model=settings.model or "embedded", **metrics_facts)
         # Imports create much and drop little, so the collector would only cost time. And where
         # it meets one of grpc's objects while an import holds logging's lock, grpc can deadlock
         # (grpc/grpc#43421).
         gc.disable()
         loading = asyncio.create_task(_load(settings))
         stopping = asyncio.create_task(stop.wait())
+        ends = math.inf
         try:
             await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
-                batcher = await _open(loading.result(), settings, servicer)
+                batcher = await _open(loading.result(), settings, servicer, metrics)
                 health.set(serving=True)
                 log.info(
                     "SERVING",
                     address=address,
+                    **metrics_facts,
                     workers=len(loading.result()),
                     seconds=round(time.monotonic() - started, 2),
                     **_facts(loading.result()[0]),
                 )
                 await _serve_until(stopping, batcher, servicer, health, settings.hang_seconds)
+                ends = time.monotonic() + settings.grace_seconds
                 await _drain(server, servicer, health, batcher, settings.grace_seconds)
         finally:
             stopping.cancel()
             loading.cancel()
             await server.stop(0)
+            if traces:
+                await send_rest(traces, max(0.0, min(SEND_SECONDS, ends - time.monotonic())))
     log.info("stopped")
 
 
-def _authenticate(settings: Settings) -> Authenticate | None:
+def _metrics(
+    settings: Settings, servicer: SentimentServicer, health: HealthServicer
+) -> tuple[Metrics | None, dict[str, str]]:
+    """The metrics, if they are wanted, and for the log where they can be scraped."""
+    if settings.metrics_port is None:
+        return None, {}
+    from valence_service.telemetry.endpoint import CannotServe, serve_metrics
+    from valence_service.telemetry.metrics import Metrics
+
+    metrics = Metrics(
+        methods=METHODS,
+        refusals=REFUSALS,
+        max_batch_texts=settings.max_batch_texts,
+        serving=lambda: health.serving,
+        open_streams=lambda: servicer.open_streams,
+    )
+    try:
+        address = serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port)
+    except CannotServe as error:
+        raise CannotListen(str(error)) from error
+    return metrics, {"metrics": address}
+
+
+def _authenticate(settings: Settings, telemetry: Telemetry) -> Authenticate | None:
     if not settings.token_file:
         return None
     public = []
@@ -114,7 +152,7 @@ def _authenticate(settings: Settings) -> Authenticate | None:
     if settings.public_reflection:
         public.append(REFLECTION_METHODS)
     try:
-        return Authenticate(Tokens(settings.token_file), public=tuple(public))
+        return Authenticate(Tokens(settings.token_file), public=tuple(public), telemetry=telemetry)
     except BadTokens as error:
         raise CannotListen(str(error)) from error
 
@@ -162,7 +200,10 @@ async def _load(settings: Settings) -> Sequence[Classifier]:
 
 
 async def _open(
-    classifiers: Sequence[Classifier], settings: Settings, servicer: SentimentServicer
+    classifiers: Sequence[Classifier],
+    settings: Settings,
+    servicer: SentimentServicer,
+    metrics: Metrics | None,
 ) -> Batcher:
     """A batcher whose every replica is warm and has answered, open to calls."""
     batcher = Batcher(
@@ -171,6 +212,7 @@ async def _open(
         max_batch_tokens=settings.max_batch_tokens,
         max_queue_texts=settings.max_queue_texts,
         canary=Canary(positive=settings.model is None),
+        observer=metrics,
     )
     try:
         # The first pass through a replica also allocates and compiles: let no caller wait for it.
@@ -187,6 +229,8 @@ async def _open(
     gc.freeze()
     gc.enable()
     servicer.open(batcher, classifiers[0].info)
+    if metrics:
+        metrics.open(batcher, classifiers[0].info)
     return batcher
 
 

@@ -10,6 +10,7 @@ import threading
 
 import structlog
 
+from valence_service.rpc.call import add_ids
 from valence_service.throttle import Throttle
 
 # As grpc's core prints what its TLS handshakes end with.
@@ -25,6 +26,7 @@ def configure(*, verbose: bool) -> None:
     """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
+        add_ids,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     render: list[structlog.typing.Processor] = (

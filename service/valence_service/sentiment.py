@@ -95,6 +95,8 @@ class Timings:
 
     queue_seconds: float
     inference_seconds: float
+    queued_at: float
+    """When the wait began, by the engine's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,26 @@ class Answer:
     timings: Timings
 
 
+@dataclass(slots=True)
+class TokenCount:
+    """What a replica has been given to compute so far. Its thread counts, any may read."""
+
+    texts: int = 0
+    """Tokens of texts."""
+    padding: int = 0
+    """Tokens that filled shorter texts and small passes up."""
+
+
 class Classifier(Protocol):
     """One replica of a model with a tokenizer of its own. Used by one thread at a time."""
 
     @property
     def info(self) -> ModelInfo:
         """The model, and how it is computed."""
+
+    @property
+    def tokens(self) -> TokenCount:
+        """What it has been given to compute so far."""
 
     def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
         """One sentiment for each text, in order. May raise anything; blocks its thread."""
@@ -139,11 +155,15 @@ class Unauthenticated(ValenceError):
 
 
 class Overloaded(ValenceError):
-    """There is no room in the queue, or no time until the caller's deadline."""
+    """There is no time until the caller's deadline; or, as QueueFull, no room in the queue."""
 
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class QueueFull(Overloaded):
+    """There is no room in the queue."""
 
 
 class DeadlinePassed(ValenceError):

@@ -167,6 +167,15 @@ class Settings(BaseSettings):
         description="seconds after which a connection is closed to new calls, so that clients "
         "spread anew; 0 is never",
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port for Prometheus to scrape; 0 takes a free one; without it, no metrics",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", min_length=1, description="address of that port; it is plain HTTP, open to all"
+    )
     allow_pickle: CliImplicitFlag[bool] = Field(
         default=False,
         description="load a model's weights from pickles too, which can run code: only from those "
@@ -215,6 +224,30 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         raise SettingsError("; ".join(_wrong(item) for item in error.errors())) from error
 
 
+def read_trace_exporters() -> list[str]:
+    """The exporters of traces that OpenTelemetry's variables ask for, as it names them to Python.
+
+    None unless they do. The rest of them (where to, sampling) the SDK reads for itself.
+    """
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
+    endpoint = _first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    asked = _first("OTEL_TRACES_EXPORTER") or ("otlp" if endpoint else "none")
+    protocol = _first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    otlp = {"": "otlp_proto_http", "http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+    names = [name.strip() for name in asked.split(",")]
+    return [
+        otlp.get(protocol, f"otlp {protocol}") if name == "otlp" else name
+        for name in names
+        if name not in ("", "none")
+    ]
+
+
+def _first(*names: str) -> str:
+    """The first of these variables that is set."""
+    return next(filter(None, (os.environ.get(name, "").strip() for name in names)), "")
+
+
 def _meant(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1) if name not in known else []
     return f"; did you mean {close[0]}?" if close else ""
@@ -231,8 +264,9 @@ def _wrong(item: ErrorDetails) -> str:
     name = variable if os.environ.get(variable) == given else flag
     reason = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
     hint = ""
-    if variable == "VALENCE_PORT" and str(given).startswith("tcp://"):
-        hint = "; Kubernetes sets it for a Service named valence: use enableServiceLinks: false"
+    if variable.endswith("_PORT") and str(given).startswith("tcp://"):
+        service = variable.removesuffix("_PORT").lower().replace("_", "-")
+        hint = f"; Kubernetes sets it for a Service named {service}: use enableServiceLinks: false"
     return f"{name} {given!r}: {reason}{hint}"
 
 

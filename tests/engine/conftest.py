@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from valence_service.engine import clock
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -23,7 +26,7 @@ async def _no_stray_errors() -> AsyncIterator[None]:
 
 @pytest_asyncio.fixture
 async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Makes the loop's clock jump by some seconds: fewer than a test may take in all."""
+    """Makes the loop's clock and the engine's jump: by fewer seconds than a test may take."""
     loop = asyncio.get_running_loop()
     real_time = loop.time
     jumped = 0.0
@@ -33,4 +36,6 @@ async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float]
         jumped += seconds
 
     monkeypatch.setattr(loop, "time", lambda: real_time() + jumped)
+    jumping = SimpleNamespace(monotonic=lambda: time.monotonic() + jumped)
+    monkeypatch.setattr(clock, "time", jumping)
     return jump

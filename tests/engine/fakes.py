@@ -12,7 +12,7 @@ from typing import Any
 from valence_service.engine.batcher import Batcher
 from valence_service.engine.canary import CANARY
 from valence_service.engine.queue import Lane
-from valence_service.sentiment import Answer, LabelScore, ModelInfo, Polarity, Sentiment
+from valence_service.sentiment import Answer, LabelScore, ModelInfo, Polarity, Sentiment, TokenCount
 
 # A test that waits longer hangs.
 GUARD_SECONDS = 20.0
@@ -45,6 +45,7 @@ class FakeClassifier:
 
     def __init__(self, *, held: bool = False) -> None:
         self.info = INFO
+        self.tokens = TokenCount()
         self.raises: dict[str, type[BaseException]] = {}
         """What a batch with this text ends with."""
         self.tamper: Callable[[list[Sentiment]], Any] = lambda answers: answers

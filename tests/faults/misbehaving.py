@@ -20,6 +20,7 @@ class Misbehaving:
 
     def __init__(self, classifier: Classifier, breaks: threading.Semaphore) -> None:
         self.info = classifier.info
+        self.tokens = classifier.tokens
         self._classifier = classifier
         self._breaks = breaks
         self._broken = False

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from valence_service.sentiment import Label, LabelScore, ModelInfo, Polarity, Sentiment
+from valence_service.sentiment import Label, LabelScore, ModelInfo, Polarity, Sentiment, TokenCount
 
 SECRET = "the password is swordfish"
 POISON = "poison"
@@ -28,6 +28,7 @@ class EchoClassifier:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.tokens = TokenCount()
         self._open = threading.Event()
         self._open.set()
         self._started = asyncio.Event()

@@ -21,13 +21,15 @@ import structlog
 
 from valence_service.engine.admission import Pace, check_deadline, retry_after
 from valence_service.engine.canary import CANARY, Canary, ReplicaBroken
+from valence_service.engine.clock import now
+from valence_service.engine.observer import NoObserver, Observer, Tally
 from valence_service.engine.queue import Job, Lane, Queue, estimated_tokens
 from valence_service.engine.threads import compute_thread
 from valence_service.sentiment import (
     Answer,
     Draining,
     ModelFailed,
-    Overloaded,
+    QueueFull,
     Timings,
     Unhealthy,
 )
@@ -69,15 +71,18 @@ class Batcher:
         max_batch_tokens: int,
         max_queue_texts: int,
         canary: Canary | None = None,
+        observer: Observer | None = None,
     ) -> None:
+        self.tally = Tally()
         self._workers = [_Worker(classifier) for classifier in classifiers]
         self._max_text_tokens = classifiers[0].info.max_tokens
         self._max_batch_texts = max_batch_texts
         self._max_batch_tokens = max_batch_tokens
         self._max_queue_texts = max_queue_texts
         self._canary = canary or Canary()
+        self._observer = observer or NoObserver()
         self._pace = Pace(len(classifiers))
-        self._queue = Queue(max_texts=max_queue_texts)
+        self._queue = Queue(max_texts=max_queue_texts, tally=self.tally)
         self._closing = asyncio.Event()
         self._running: set[Job] = set()
         # Batches that a broken replica left: another worker takes them before the queue.
@@ -89,6 +94,27 @@ class Batcher:
     def queued_texts(self) -> int:
         """Texts that wait for a worker."""
         return len(self._queue)
+
+    @property
+    def queued_tokens(self) -> int:
+        """About how many tokens they have."""
+        return self._queue.tokens
+
+    @property
+    def max_queue_texts(self) -> int:
+        """The most texts that may wait."""
+        return self._max_queue_texts
+
+    @property
+    def replicas(self) -> int:
+        """How many there are."""
+        return len(self._workers)
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Tokens that the model has been given so far: of texts, and of padding."""
+        counts = [worker.classifier.tokens for worker in self._workers]
+        return sum(count.texts for count in counts), sum(count.padding for count in counts)
 
     @property
     def idle(self) -> bool:
@@ -185,7 +211,7 @@ class Batcher:
     def _check_room(self, jobs: Sequence[Job], deadline: float | None) -> None:
         if len(jobs) > self._queue.room_texts:
             waiting = self._running_tokens + self._queue.tokens
-            raise Overloaded(
+            raise QueueFull(
                 f"the queue has no room for {len(jobs)} more: it holds {len(self._queue)} of at "
                 f"most {self._max_queue_texts} texts",
                 retry_after_seconds=retry_after(self._pace.seconds_for(waiting)),
@@ -242,7 +268,7 @@ class Batcher:
         """
         if not cut:
             return
-        started = self._loop.time()
+        started = now()
         try:
             sentiments = await self._computed(worker, [job.text for job in cut])
         except Exception as error:
@@ -253,24 +279,33 @@ class Batcher:
                 return
             # The text or the replica? A harmless one tells.
             await self._ask_canary(worker)
-            cut[0].fail(_model_failed(error))
+            self._fail(cut, error)
             return
         if len(sentiments) != len(cut):
             # Which answer belongs to which text is unknown, so none of them is one.
             wrong = ValueError(f"{len(sentiments)} results for {len(cut)} texts")
-            for job in cut:
-                job.fail(_model_failed(wrong))
+            self._fail(cut, wrong)
             await self._ask_canary(worker)
             return
         self._settle(cut, sentiments, started)
 
     def _settle(self, cut: list[Job], sentiments: Sequence[Sentiment], started: float) -> None:
-        seconds = self._loop.time() - started
+        seconds = now() - started
         self._pace.measured(sum(job.tokens for job in cut), seconds)
-        for job, sentiment in zip(cut, sentiments, strict=True):
+        waits = [started - job.queued_at for job in cut]
+        for job, sentiment, wait in zip(cut, sentiments, waits, strict=True):
             if job.alive:
-                timings = Timings(started - job.queued_at, seconds)
+                timings = Timings(wait, seconds, queued_at=job.queued_at)
                 job.future.set_result(Answer(sentiment, timings))
+                self.tally.answered += 1
+            else:
+                self.tally.wasted += 1
+        self._observer.computed(waits, seconds)
+
+    def _fail(self, jobs: Sequence[Job], cause: Exception) -> None:
+        self.tally.failed += len(jobs)
+        for job in jobs:
+            job.fail(_model_failed(cause))
 
     async def _computed(self, worker: _Worker, texts: list[str]) -> list[Sentiment]:
         started = self._loop.time()
@@ -284,9 +319,9 @@ class Batcher:
 
     async def _ask_canary(self, worker: _Worker) -> None:
         try:
-            asked_at = self._loop.time()
+            asked_at = now()
             self._canary.check(await self._computed(worker, [CANARY]))
-            seconds = self._loop.time() - asked_at
+            seconds = now() - asked_at
             self._pace.single_seconds = min(self._pace.single_seconds, seconds)
         except ReplicaBroken:
             raise

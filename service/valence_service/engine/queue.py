@@ -13,6 +13,8 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from valence_service.engine.clock import now
+from valence_service.engine.observer import Tally
 from valence_service.sentiment import Answer, DeadlinePassed, Draining
 
 # English has about four bytes to a token, other scripts about three; two for the specials. Only
@@ -50,6 +52,7 @@ class Job:
     single: bool = False
     """Whether it is all that its call has to ask."""
     queued_at: float = 0.0
+    """By the engine's clock."""
 
     @property
     def alive(self) -> bool:
@@ -71,8 +74,9 @@ def estimated_tokens(text: str) -> int:
 class Queue:
     """Jobs in lanes, at most ``max_texts`` of them. Belongs to one event loop."""
 
-    def __init__(self, *, max_texts: int) -> None:
+    def __init__(self, *, max_texts: int, tally: Tally | None = None) -> None:
         self._max_texts = max_texts
+        self._tally = tally or Tally()
         # Patient callers always have something to send: they leave half of the places to others.
         self._max_patient_texts = math.ceil(max_texts / 2)
         # Ordered, and not deques: a caller who leaves gives up the place in O(1).
@@ -106,7 +110,7 @@ class Queue:
     @property
     def singles_meet_many(self) -> bool:
         """Whether calls of many texts wait where calls of one text come too."""
-        lately = self._loop.time() - self._single_at < SINGLES_SECONDS
+        lately = now() - self._single_at < SINGLES_SECONDS
         return lately and self._texts > len(self._lanes)
 
     def tokens_ahead(self, texts: int) -> float:
@@ -117,7 +121,7 @@ class Queue:
 
     def put(self, job: Job) -> None:
         """Queue a job in its lane. The caller has seen that there is room."""
-        job.queued_at = self._loop.time()
+        job.queued_at = now()
         if job.single:
             self._single_at = job.queued_at
         job.lane.jobs[job] = None
@@ -144,15 +148,16 @@ class Queue:
         """
         cut: list[Job] = []
         left = max_tokens
-        now = self._loop.time()
-        in_time = now + (batch_seconds if self._texts > 1 else 0.0)
+        time = self._loop.time()
+        in_time = time + (batch_seconds if self._texts > 1 else 0.0)
         while self._lanes and len(cut) < max_texts:
             lane = next(iter(self._lanes))
             job = next(iter(lane.jobs))
             if job.deadline is not None and in_time >= job.deadline:
-                when = "passed" if now >= job.deadline else "was about to pass"
+                when = "passed" if time >= job.deadline else "was about to pass"
                 job.fail(DeadlinePassed(f"the deadline {when} in the queue"))
             if not job.alive:
+                self._tally.dropped += 1
                 self._remove(job)
                 continue
             if cut and job.tokens > left:
@@ -183,6 +188,7 @@ class Queue:
     def _leave(self, job: Job, _: asyncio.Future[Answer]) -> None:
         """The caller is settled or gone: free the place if the text still waits."""
         if job in job.lane.jobs:
+            self._tally.dropped += 1
             self._remove(job)
             self._make_room()
 

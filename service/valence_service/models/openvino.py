@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from valence_service.models.labels import read_scores
 from valence_service.models.passes import passes, rounded_up
+from valence_service.sentiment import TokenCount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +100,7 @@ class OpenVinoClassifier:
         max_pass_tokens: int,
     ) -> None:
         self.info = info
+        self.tokens = TokenCount()
         self._request = crowd.create_infer_request()
         self._inputs = [port.get_any_name() for port in crowd.inputs]
         self._lone = lone
@@ -122,7 +124,11 @@ class OpenVinoClassifier:
             max_texts=MAX_PASS_TEXTS if self._facts.pad_id is not None else 1,
             max_tokens=min(self._max_pass_tokens, MAX_PASS_TOKENS),
         ):
-            logits = self._infer(self._pad([encodings[index] for index in group]))
+            inputs = self._pad([encodings[index] for index in group])
+            tokens = sum(used[index] for index in group)
+            self.tokens.texts += tokens
+            self.tokens.padding += inputs["input_ids"].size - tokens
+            logits = self._infer(inputs)
             # Of the rows that fill the pass up nobody asks.
             for index, row in zip(group, activate(logits, self._activation), strict=False):
                 scores[index] = dict(zip(names, row.tolist(), strict=True))

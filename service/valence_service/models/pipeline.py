@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +11,7 @@ import transformers
 from valence_service.models.labels import read_scores
 from valence_service.models.passes import passes
 from valence_service.models.torch_model import pads
+from valence_service.sentiment import TokenCount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ class PipelineClassifier:
     pipeline: transformers.TextClassificationPipeline
     max_pass_tokens: int
     """The most tokens, padding included, in one pass through the model."""
+    tokens: TokenCount = field(default_factory=TokenCount)
 
     def classify(self, texts: Sequence[str]) -> list[Sentiment]:
         """One sentiment for each text, in order. Blocks for the time of the computation."""
@@ -39,6 +41,9 @@ class PipelineClassifier:
             max_texts=len(texts) if pads(model, tokenizer) else 1,
             max_tokens=self.max_pass_tokens,
         ):
+            tokens = sum(used[index] for index in group)
+            self.tokens.texts += tokens
+            self.tokens.padding += len(group) * used[group[0]] - tokens
             results: Any = self.pipeline(
                 [texts[index] for index in group],
                 batch_size=len(group),

@@ -11,6 +11,7 @@ import grpc
 import structlog
 
 from valence_service.rpc.files import Stamp, stamp_of
+from valence_service.rpc.observe import METHODS, SERVICE_NAME, Observed, Telemetry
 from valence_service.rpc.status import abort
 from valence_service.sentiment import Unauthenticated
 from valence_service.throttle import Throttle
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    Context = grpc.aio.ServicerContext[Any, Any]
+
 LEAST_TOKEN_CHARACTERS = 16
 # The file is looked at again after this long.
 REREAD_SECONDS = 1.0
+# What the telemetry calls a method that is not of the contract.
+OTHER_METHOD = "other"
 log = structlog.get_logger()
 
 
@@ -94,12 +99,16 @@ class Authenticate(grpc.aio.ServerInterceptor):
     is needed; the log has the reason.
     """
 
-    def __init__(self, tokens: Tokens, *, public: tuple[str, ...]) -> None:
+    def __init__(
+        self, tokens: Tokens, *, public: tuple[str, ...], telemetry: Telemetry | None = None
+    ) -> None:
         self._tokens = tokens
         self._public = public
+        # Strangers are counted, and write nothing into the traces.
+        self._telemetry = Telemetry(meter=telemetry.meter if telemetry else None)
         self._throttle = Throttle()
-        # A stream's handler, for any call: it need not wait for a message that may never come.
-        self._refuse: Any = grpc.stream_stream_rpc_method_handler(self._refused)
+        self._refusals = {f"/{SERVICE_NAME}/{name}": self._refusal(name) for name in METHODS}
+        self._other_refusal = self._refusal(OTHER_METHOD)
 
     async def intercept_service(
         self,
@@ -117,11 +126,18 @@ class Authenticate(grpc.aio.ServerInterceptor):
         scheme, _, token = str(given[0] if given else "").partition(" ")
         if scheme.lower() == "bearer" and self._tokens.accepts(token.strip()):
             return await continuation(handler_call_details)
-        return self._refuse
+        return self._refusals.get(handler_call_details.method, self._other_refusal)
 
-    async def _refused(
-        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
-    ) -> None:
+    def _refusal(self, method: str) -> Any:
+        """A stream's handler, for any call: it need not wait for a message that may never come."""
+
+        async def refused(requests: AsyncIterator[bytes], context: Context) -> None:
+            with Observed(self._telemetry, method, context):
+                await self._refuse(context)
+
+        return grpc.stream_stream_rpc_method_handler(refused)
+
+    async def _refuse(self, context: Context) -> None:
         metadata = dict(context.invocation_metadata() or ())
         given = str(metadata.get("authorization", ""))
         reason = "no token"

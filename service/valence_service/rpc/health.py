@@ -29,6 +29,11 @@ class HealthServicer:
         self._changed = asyncio.Event()
         self._ended = False
 
+    @property
+    def serving(self) -> bool:
+        """What was told last."""
+        return bool(self._status == health_pb2.HealthCheckResponse.SERVING)
+
     def set(self, *, serving: bool) -> None:
         """Tell everyone, watchers too."""
         response = health_pb2.HealthCheckResponse

@@ -1,10 +1,8 @@
-"""The outermost wrapper of every call of the contract: errors translated, the call logged."""
+"""The outermost wrapper of every call of the contract: ids, errors translated, the call told of."""
 
 from __future__ import annotations
 
 import logging
-import sys
-import time
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,15 +12,25 @@ import structlog
 from google.protobuf.message import DecodeError
 from valence.v1 import sentiment_pb2 as pb
 
+from valence_service.engine.clock import now
+from valence_service.rpc.call import REQUEST_ID, Call, current, request_id
 from valence_service.rpc.status import abort
 from valence_service.sentiment import MalformedMessage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from valence_service.rpc.call import Meter, Tracer
+
     Context = grpc.aio.ServicerContext[Any, Any]
 
-SERVICE_NAME = pb.DESCRIPTOR.services_by_name["SentimentService"].full_name
+_SERVICE = pb.DESCRIPTOR.services_by_name["SentimentService"]
+SERVICE_NAME = _SERVICE.full_name
+METHODS = tuple(method.name for method in _SERVICE.methods)
+_CODE_NAMES: dict[int, str] = {code.value[0]: code.name for code in grpc.StatusCode}
+_OK: int = grpc.StatusCode.OK.value[0]
+_CANCELLED: int = grpc.StatusCode.CANCELLED.value[0]
+_DEADLINE_EXCEEDED: int = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 _logger = logging.getLogger("valence_service")
 log = structlog.get_logger()
 
@@ -37,15 +45,71 @@ class Undecodable:
     description: str
 
 
-def observed(handlers: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Who is told of each call, if anyone."""
+
+    meter: Meter | None = None
+    tracer: Tracer | None = None
+
+
+class Observed:
+    """A call from its beginning to its end: ``with Observed(...)``."""
+
+    __slots__ = ("_call", "_context", "_method", "_started")
+
+    def __init__(self, telemetry: Telemetry, method: str, context: Context) -> None:
+        self._method = method
+        self._context = context
+        self._started = now()
+        metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+        self._call = Call(
+            request_id(metadata.get(REQUEST_ID, "")),
+            metadata.get("traceparent", ""),
+            telemetry.meter,
+            telemetry.tracer.begin(method, metadata) if telemetry.tracer else None,
+        )
+
+    def __enter__(self) -> None:
+        current.set(self._call)
+        self._context.set_trailing_metadata(((REQUEST_ID, self._call.request_id),))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        seconds = now() - self._started
+        code = _OK if kind is None else _code(self._context, kind)
+        call = self._call
+        if call.meter:
+            call.meter.ended(self._method, _CODE_NAMES[code], seconds)
+        if call.span:
+            call.span.end(code, call.timings)
+        if _logger.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "call",
+                method=self._method,
+                peer=self._context.peer(),
+                code=_CODE_NAMES[code],
+                seconds=round(seconds, 6),
+            )
+
+
+def _code(context: Context, kind: type[BaseException]) -> int:
+    """The status of a call that ended with an exception: aborted, or cut off."""
+    if issubclass(kind, Exception):
+        # grpc.aio keeps a number, and its types say otherwise.
+        code: Any = context.code()
+        return int(getattr(code, "value", (code,))[0])
+    return _DEADLINE_EXCEEDED if context.time_remaining() == 0 else _CANCELLED
+
+
+def observed(handlers: Mapping[str, Any], telemetry: Telemetry) -> dict[str, Any]:
     """The handlers of the contract's methods, wrapped.
 
     Once for all calls: an interceptor would be asked anew for each.
     """
-    return {name: _wrap(handler, name) for name, handler in handlers.items()}
+    return {name: _wrap(handler, name, telemetry) for name, handler in handlers.items()}
 
 
-def _wrap(handler: Any, name: str) -> Any:
+def _wrap(handler: Any, name: str, telemetry: Telemetry) -> Any:
     decode, answer, answers = (
         handler.request_deserializer,
         handler.unary_unary,
@@ -64,48 +128,23 @@ def _wrap(handler: Any, name: str) -> Any:
     # Cancellation passes through both: the caller has gone, or its deadline has ended the call.
 
     async def unary(request: Any, context: Context) -> Any:
-        started = time.perf_counter()
-        try:
-            if isinstance(request, Undecodable):
-                raise MalformedMessage(request.description)
-            return await answer(request, context)
-        except Exception as error:
-            await abort(context, error)
-        finally:
-            _log_call(name, context, started)
+        with Observed(telemetry, name, context):
+            try:
+                if isinstance(request, Undecodable):
+                    raise MalformedMessage(request.description)
+                return await answer(request, context)
+            except Exception as error:
+                await abort(context, error)
 
     async def stream(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-        started = time.perf_counter()
-        try:
-            async with aclosing(answers(requests, context)) as responses:
-                async for response in responses:
-                    yield response
-        except Exception as error:
-            await abort(context, error)
-        finally:
-            _log_call(name, context, started)
+        with Observed(telemetry, name, context):
+            try:
+                async with aclosing(answers(requests, context)) as responses:
+                    async for response in responses:
+                        yield response
+            except Exception as error:
+                await abort(context, error)
 
     if answer:
         return grpc.unary_unary_rpc_method_handler(unary, read, handler.response_serializer)
     return grpc.stream_stream_rpc_method_handler(stream, read, handler.response_serializer)
-
-
-def _log_call(method: str, context: Context, started: float) -> None:
-    """One debug line for each call, when it ends."""
-    if not _logger.isEnabledFor(logging.DEBUG):
-        return
-    log.debug(
-        "call",
-        method=method,
-        peer=context.peer(),
-        code=_code_name(context.code(), sys.exc_info()[0]),
-        seconds=round(time.perf_counter() - started, 6),
-    )
-
-
-def _code_name(code: Any, kind: type[BaseException] | None) -> str:
-    """grpc.aio keeps the code as a number, and none for a call that simply went well."""
-    if kind is not None and not issubclass(kind, Exception):
-        return grpc.StatusCode.CANCELLED.name
-    number = getattr(code, "value", (code,))[0]
-    return next((c.name for c in grpc.StatusCode if c.value[0] == number), "OK")

@@ -50,6 +50,8 @@ def build_server(
     limits: Limits,
     connections: ConnectionLimits,
     authenticate: auth.Authenticate | None = None,
+    *,
+    telemetry: observe.Telemetry | None = None,
 ) -> grpc.aio.Server:
     """A server of the contract, health and reflection, not yet listening."""
     # Well above every batch within the limits, so that what is too large is refused by name; grpc
@@ -84,7 +86,7 @@ def build_server(
             ("grpc.http2.max_ping_strikes", 2),
         ],
     )
-    by_name: Any = _ByName(server)
+    by_name: Any = _ByName(server, telemetry or observe.Telemetry())
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(sentiment, by_name)
     by_name.add_registered_method_handlers(health.SERVICE_NAME, health.handlers(health_servicer))
     # REFLECTION_V1 answers and is not listed: there is no description of it to give, and tools that
@@ -109,8 +111,9 @@ class _ByName:
     then wait for each of them anew at every call.
     """
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(self, server: grpc.aio.Server, telemetry: observe.Telemetry) -> None:
         self._server = server
+        self._telemetry = telemetry
 
     def add_generic_rpc_handlers(self, *_: object) -> None:
         """What follows has the same handlers, open to be wrapped."""
@@ -118,7 +121,7 @@ class _ByName:
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
         """Add them by name; the contract's are observed."""
         if service == observe.SERVICE_NAME:
-            handlers = observe.observed(handlers)
+            handlers = observe.observed(handlers, self._telemetry)
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, handlers),)
         )

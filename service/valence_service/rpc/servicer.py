@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
-from valence_service.rpc import convert
+from valence_service.rpc import call, convert
 from valence_service.rpc.stream import Stream
 from valence_service.sentiment import InvalidField, Starting, Unavailable
 
@@ -46,6 +46,11 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         self.refused_calls = 0
         """How many calls were refused for that."""
 
+    @property
+    def open_streams(self) -> int:
+        """StreamClassify calls under way."""
+        return len(self._streams)
+
     def open(self, batcher: Batcher, info: ModelInfo) -> None:
         """Take calls from now on."""
         self._model = _Model(batcher, convert.Replies(info, self._limits))
@@ -62,7 +67,9 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         reject = convert.rejects_overlength(request.overlength)
         convert.check_text(request.text, "text", self._limits)
         (future,) = model.batcher.submit([request.text], deadline=_deadline(context))
-        return model.replies.classify(await future, reject_overlength=reject)
+        answer = await future
+        call.answered((answer.timings,))
+        return model.replies.classify(answer, reject_overlength=reject)
 
     async def BatchClassify(
         self, request: pb.BatchClassifyRequest, context: Context
@@ -79,13 +86,13 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
             except InvalidField as error:
                 outcomes.append(error)
         good = [text for text, o in zip(request.texts, outcomes, strict=True) if o is None]
-        answers = iter(
-            await asyncio.gather(
-                *model.batcher.submit(good, deadline=_deadline(context)), return_exceptions=True
-            )
+        answers = await asyncio.gather(
+            *model.batcher.submit(good, deadline=_deadline(context)), return_exceptions=True
         )
+        call.answered([a.timings for a in answers if not isinstance(a, BaseException)])
+        left = iter(answers)
         return model.replies.batch(
-            [next(answers) if outcome is None else outcome for outcome in outcomes],
+            [next(left) if outcome is None else outcome for outcome in outcomes],
             reject_overlength=reject,
         )
 

@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2 as details
 from google.rpc.status_pb2 import Status
 
 from valence_service import sentiment as domain
+from valence_service.rpc import call
 
 DOMAIN = "valence"
 log = structlog.get_logger()
@@ -21,12 +22,26 @@ _CODES: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
     domain.MalformedMessage: (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE"),
     domain.Unauthenticated: (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
     domain.Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    domain.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
     domain.DeadlinePassed: (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     domain.Starting: (grpc.StatusCode.UNAVAILABLE, "STARTING"),
     domain.Draining: (grpc.StatusCode.UNAVAILABLE, "DRAINING"),
     domain.Unhealthy: (grpc.StatusCode.UNAVAILABLE, "UNHEALTHY"),
     domain.ModelFailed: (grpc.StatusCode.INTERNAL, "MODEL_FAILED"),
 }
+# What the metrics call each refusal. A failure of ours is none.
+_REFUSALS: dict[type[Exception], str] = {
+    domain.InvalidField: "invalid_field",
+    domain.MalformedMessage: "malformed_message",
+    domain.Unauthenticated: "unauthenticated",
+    domain.Overloaded: "deadline",
+    domain.QueueFull: "queue_full",
+    domain.DeadlinePassed: "deadline",
+    domain.Starting: "starting",
+    domain.Draining: "draining",
+    domain.Unhealthy: "unhealthy",
+}
+REFUSALS = tuple(dict.fromkeys(_REFUSALS.values()))
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -37,6 +52,8 @@ def status_of(error: Exception) -> Status:
     id, and the caller gets the id.
     """
     code, reason = _CODES.get(type(error), (grpc.StatusCode.INTERNAL, "INTERNAL"))
+    if refusal := _REFUSALS.get(type(error)):
+        call.refused(refusal)
     info = details.ErrorInfo(reason=reason, domain=DOMAIN)
     message = str(error)
     if code is grpc.StatusCode.INTERNAL:
@@ -65,6 +82,8 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -
     trailers: list[tuple[str, str | bytes]] = [
         ("grpc-status-details-bin", status.SerializeToString())
     ]
+    if observed := call.current.get():
+        trailers.append((call.REQUEST_ID, observed.request_id))
     if isinstance(error, domain.Overloaded):
         # Stock clients wait this long before they retry, without knowing RetryInfo.
         trailers.append(("grpc-retry-pushback-ms", str(round(error.retry_after_seconds * 1e3))))

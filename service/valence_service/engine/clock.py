@@ -1,0 +1,13 @@
+"""The clock that waits and computations are measured by.
+
+The event loop's own tells deadlines. uvloop's counts whole milliseconds, and a lone text takes two.
+"""
+
+from __future__ import annotations
+
+import time
+
+
+def now() -> float:
+    """Seconds since some moment in the past."""
+    return time.monotonic()

@@ -1,0 +1,77 @@
+"""The metrics that are read when they are scraped: they cost nothing until then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client import Metric
+
+    from valence_service.engine.batcher import Batcher
+    from valence_service.sentiment import ModelInfo
+
+
+class State(Collector):
+    """Health and streams at any time, the queue and the replicas once there is a model.
+
+    Read by the scrape's thread while the event loop works: each number is whole, and two of them
+    may be a moment apart.
+    """
+
+    def __init__(self, serving: Callable[[], bool], open_streams: Callable[[], int]) -> None:
+        self._serving = serving
+        self._open_streams = open_streams
+        self._engine: tuple[Batcher, ModelInfo] | None = None
+
+    def open(self, batcher: Batcher, info: ModelInfo) -> None:
+        """There is a model now."""
+        self._engine = batcher, info
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, with its value now."""
+        yield _gauge("serving", "Whether health says SERVING (1) or not (0).", self._serving())
+        yield _gauge("streams_open", "StreamClassify calls under way.", self._open_streams())
+        if self._engine:
+            yield from _engine(*self._engine)
+
+
+def _engine(batcher: Batcher, info: ModelInfo) -> Iterator[Metric]:
+    yield _gauge("queue_texts", "Texts that wait to be computed.", batcher.queued_texts)
+    yield _gauge("queue_max_texts", "The most texts that may wait.", batcher.max_queue_texts)
+    yield _gauge(
+        "queue_tokens", "Tokens that wait to be computed, by estimate.", batcher.queued_tokens
+    )
+    yield _gauge("replicas", "Replicas of the model.", batcher.replicas)
+    yield _gauge(
+        "replicas_broken", "Replicas that no longer answer the canary.", batcher.broken_replicas
+    )
+    texts = CounterMetricFamily(
+        "valence_texts", "Texts that were queued, by what became of them.", labels=["outcome"]
+    )
+    for outcome in ("answered", "failed", "dropped", "wasted"):
+        texts.add_metric([outcome], getattr(batcher.tally, outcome))
+    yield texts
+    of_texts, of_padding = batcher.tokens
+    yield CounterMetricFamily(
+        "valence_tokens", "Tokens of texts that the model was given.", of_texts
+    )
+    yield CounterMetricFamily(
+        "valence_padding_tokens", "Tokens that filled passes of the model up.", of_padding
+    )
+    facts = {
+        "name": info.name,
+        "revision": info.revision,
+        "engine": info.engine,
+        "precision": info.precision,
+        "device": info.device,
+    }
+    yield InfoMetricFamily("valence_model", "The model that answers.", facts)
+
+
+def _gauge(name: str, help_: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"valence_{name}", help_, float(value))

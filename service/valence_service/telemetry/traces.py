@@ -1,0 +1,129 @@
+"""A trace's spans of each call: the call, and in it the queue and the inference.
+
+The last two are made when the call has ended, from the times that its answers carry.
+"""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import entry_points, version
+from typing import TYPE_CHECKING
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from valence_service.engine.clock import now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from valence_service.sentiment import Timings
+
+# Of a server's span, by the conventions for gRPC: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED,
+# INTERNAL, UNAVAILABLE and DATA_LOSS. The others are the caller's doing.
+_FAULTS = frozenset((2, 4, 12, 13, 14, 15))
+_EXPORTERS = "opentelemetry_traces_exporter"
+
+
+class UnknownExporter(Exception):
+    """There is no exporter of this name; the message says which there are."""
+
+
+class CallSpan:
+    """The span of one call."""
+
+    __slots__ = ("_offset", "_span", "_tracer", "trace_id")
+
+    def __init__(self, tracer: trace.Tracer, span: trace.Span, started_ns: int) -> None:
+        self._tracer = tracer
+        self._span = span
+        # From the engine's clock to the time of day.
+        self._offset = started_ns - _nanoseconds(now())
+        self.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+
+    def end(self, code: int, timings: Sequence[Timings]) -> None:
+        """The call has ended with a status code; the timings are those of its texts."""
+        if not self._span.is_recording():
+            return
+        if timings:
+            queued = [t.queued_at for t in timings]
+            begun = [t.queued_at + t.queue_seconds for t in timings]
+            ended = [t.queued_at + t.queue_seconds + t.inference_seconds for t in timings]
+            parent = trace.set_span_in_context(self._span, Context())
+            self._child("queue", parent, min(queued), max(begun))
+            self._child("inference", parent, min(begun), max(ended))
+            self._span.set_attribute("valence.texts", len(timings))
+        self._span.set_attribute("rpc.grpc.status_code", code)
+        if code in _FAULTS:
+            self._span.set_status(trace.StatusCode.ERROR)
+        self._span.end()
+
+    def _child(self, name: str, parent: Context, start: float, end: float) -> None:
+        span = self._tracer.start_span(
+            name, context=parent, start_time=self._offset + _nanoseconds(start)
+        )
+        span.end(self._offset + _nanoseconds(end))
+
+
+class Traces:
+    """Begins a span for each call of a service, and sends what has ended.
+
+    ``exporters`` are names of OpenTelemetry's entry points. All else (where to, sampling, limits)
+    the SDK reads from its OTEL_ variables. Raises UnknownExporter.
+    """
+
+    def __init__(self, service: str, exporters: Sequence[str]) -> None:
+        self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+        for exporter in exporters:
+            self._provider.add_span_processor(BatchSpanProcessor(_exporter(exporter)))
+        self._tracer = self._provider.get_tracer("valence_service", version("valence-service"))
+        self._propagator = propagate.get_global_textmap()
+        self._service = service
+
+    def begin(self, method: str, metadata: Mapping[str, str]) -> CallSpan:
+        """A call has come. Its metadata may name the caller's span."""
+        started_ns = time.time_ns()
+        span = self._tracer.start_span(
+            f"{self._service}/{method}",
+            context=self._propagator.extract(metadata, Context()),
+            kind=trace.SpanKind.SERVER,
+            attributes={
+                "rpc.system": "grpc",
+                "rpc.service": self._service,
+                "rpc.method": method,
+            },
+            start_time=started_ns,
+        )
+        return CallSpan(self._tracer, span, started_ns)
+
+    def close(self) -> None:
+        """Send what has not been sent. Blocks for as long as the exporters take."""
+        self._provider.shutdown()
+
+
+def _resource() -> Resource:
+    """As the variables say; the name is ours where they give none."""
+    ours = {SERVICE_NAME: "valence", SERVICE_VERSION: version("valence-service")}
+    theirs = Resource.create()
+    if str(theirs.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        return theirs.merge(Resource(ours))
+    return Resource(ours).merge(theirs)
+
+
+def _exporter(name: str) -> SpanExporter:
+    known = entry_points(group=_EXPORTERS)
+    if name not in known.names:
+        raise UnknownExporter(
+            f"there is no exporter {name!r} for traces: {', '.join(sorted(known.names))} are here"
+        )
+    make: type[SpanExporter] = known[name].load()
+    return make()
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1e9)
