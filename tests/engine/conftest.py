@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import AsyncIterator, Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from valence_service.engine import clock
+from valence_service.engine import batcher, clock, queue
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -36,6 +34,6 @@ async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float]
         jumped += seconds
 
     monkeypatch.setattr(loop, "time", lambda: real_time() + jumped)
-    jumping = SimpleNamespace(monotonic=lambda: time.monotonic() + jumped)
-    monkeypatch.setattr(clock, "time", jumping)
+    for module in (batcher, queue):
+        monkeypatch.setattr(module, "now", lambda: clock.now() + jumped)
     return jump

@@ -7,7 +7,5 @@ from __future__ import annotations
 
 import time
 
-
-def now() -> float:
-    """Seconds since some moment in the past."""
-    return time.monotonic()
+now = time.monotonic
+"""Seconds since some moment in the past."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from contextvars import ContextVar
-from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -48,16 +48,17 @@ class Tracer(Protocol):
         """A call has come. Its metadata may name the caller's span."""
 
 
-@dataclass(slots=True, eq=False)
 class Call:
     """A call of the contract."""
+
+    __slots__ = ("meter", "request_id", "span", "timings", "traceparent")
 
     request_id: str
     traceparent: str
     """As the caller sent it, or empty."""
     meter: Meter | None
     span: Span | None
-    timings: Sequence[Timings] = ()
+    timings: Sequence[Timings]
     """Of its texts, once they are answered; of a stream's, nothing is kept."""
 
     @property
@@ -73,11 +74,22 @@ current: ContextVar[Call | None] = ContextVar("call", default=None)
 """The call that a task works for. grpc runs each call in a task of its own."""
 
 
-def request_id(given: str) -> str:
+# No secret, only different for each call of each process: the cheapest such.
+_process = secrets.token_hex(6)
+_numbers = count()
+
+
+def request_id(given: str | None) -> str:
     """The caller's, if it is printable ASCII and not too long; else a new one."""
-    if 0 < len(given) <= MAX_REQUEST_ID_BYTES and given.isascii() and given.isprintable():
+    if (
+        given
+        and len(given) <= MAX_REQUEST_ID_BYTES
+        and given.isascii()
+        and given.isprintable()
+        and not given.isspace()
+    ):
         return given
-    return secrets.token_hex(8)
+    return f"{_process}{next(_numbers):08x}"
 
 
 def answered(timings: Sequence[Timings]) -> None:

@@ -1,4 +1,4 @@
-"""The metrics that are counted as things happen, on the event loop: a few microseconds a call."""
+"""The metrics of the service: it is told of calls and batches, and reads the rest when scraped."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     GCCollector,
-    Histogram,
     Info,
     PlatformCollector,
     ProcessCollector,
-    disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
+from valence_service.telemetry.counts import Calls, Distribution
 from valence_service.telemetry.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from prometheus_client import Metric
 
     from valence_service.engine.batcher import Batcher
     from valence_service.sentiment import ModelInfo
@@ -34,11 +36,11 @@ TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 SHARES = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 
 
-class Metrics:
-    """A registry, and the counters and histograms in it that are told of calls and batches.
+class Metrics(Collector):
+    """Is told of calls and batches on the event loop, and scraped from any thread.
 
-    Label sets are resolved once: at a call there is nothing left but to add. ``methods`` and
-    ``refusals`` are those that are known, so that each has a series from the start.
+    ``methods`` are those of the contract, ``refusals`` the reasons that there are: each has a
+    series from the start, and there are no others but for calls that are no method's.
     """
 
     def __init__(
@@ -50,69 +52,18 @@ class Metrics:
         serving: Callable[[], bool],
         open_streams: Callable[[], int],
     ) -> None:
-        # When a counter was made is in process_start_time_seconds, once and not for each series.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # one that they left untyped
+        self._calls = {method: Calls(SECONDS) for method in methods}
+        self._refusals = dict.fromkeys(refusals, 0)
+        self._waits = Distribution(SECONDS)
+        self._texts = Distribution([n for n in TEXTS if n < max_batch_texts] + [max_batch_texts])
+        self._fill = Distribution(SHARES)
+        self._inference = Distribution(SECONDS)
+        self._max_batch_texts = max_batch_texts
+        self._state = State(serving, open_streams)
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._state = State(serving, open_streams)
-        self.registry.register(self._state)
-        self._build_info()
-        self._requests = Counter(
-            "valence_requests",
-            "Calls of the contract that have ended, by method and status code.",
-            ["method", "code"],
-            registry=self.registry,
-        )
-        seconds = Histogram(
-            "valence_request_duration_seconds",
-            "Time from a call's arrival at its handler to its end; a stream's is all of it.",
-            ["method"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        refused = Counter(
-            "valence_refusals",
-            "Calls, and texts of batches and streams, that were refused, by reason.",
-            ["reason"],
-            registry=self.registry,
-        )
-        self._ended = {(method, "OK"): self._requests.labels(method, "OK") for method in methods}
-        self._seconds = {method: seconds.labels(method) for method in methods}
-        self._seconds_of = seconds.labels
-        self._refused = {reason: refused.labels(reason) for reason in refusals}
-        self._waits = Histogram(
-            "valence_queue_wait_seconds",
-            "Time that a text waited in the queue, of texts that were computed.",
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._texts = Histogram(
-            "valence_batch_texts",
-            "Texts computed together.",
-            buckets=[bound for bound in TEXTS if bound < max_batch_texts] + [max_batch_texts],
-            registry=self.registry,
-        )
-        self._fill = Histogram(
-            "valence_batch_fill_ratio",
-            "Texts computed together, as a share of the most that may be.",
-            buckets=SHARES,
-            registry=self.registry,
-        )
-        self._inference = Histogram(
-            "valence_inference_duration_seconds",
-            "Time that a batch was computed for, tokenizing included.",
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._max_batch_texts = max_batch_texts
-
-    def open(self, batcher: Batcher, info: ModelInfo) -> None:
-        """There is a model now: tell of its work, too."""
-        self._state.open(batcher, info)
-
-    def _build_info(self) -> None:
         Info("valence_build", "What runs.", registry=self.registry).info(
             {
                 "version": version("valence-service"),
@@ -120,26 +71,63 @@ class Metrics:
                 "grpcio": version("grpcio"),
             }
         )
+        self.registry.register(self._state)
+        self.registry.register(self)
+
+    def open(self, batcher: Batcher, info: ModelInfo) -> None:
+        """There is a model now: tell of its work, too."""
+        self._state.open(batcher, info)
 
     def ended(self, method: str, code: str, seconds: float) -> None:
         """A call has ended with a status code."""
-        ended = self._ended.get((method, code))
-        if ended is None:
-            ended = self._ended[method, code] = self._requests.labels(method, code)
-        ended.inc()
-        of_method = self._seconds.get(method)
-        if of_method is None:
-            of_method = self._seconds[method] = self._seconds_of(method)
-        of_method.observe(seconds)
+        calls = self._calls.get(method)
+        if calls is None:
+            calls = self._calls[method] = Calls(SECONDS)
+        calls.codes[code] = calls.codes.get(code, 0) + 1
+        calls.seconds.add(seconds)
 
     def refused(self, reason: str) -> None:
-        """A call, or a text of a batch or a stream, was refused for one of the known reasons."""
-        self._refused[reason].inc()
+        """A call, or a text of a batch or a stream, was refused for one of the reasons."""
+        self._refusals[reason] += 1
 
     def computed(self, waits: Sequence[float], seconds: float) -> None:
         """A batch was computed in so many seconds, after its texts had waited so long each."""
-        for wait in waits:
-            self._waits.observe(wait)
-        self._texts.observe(len(waits))
-        self._fill.observe(len(waits) / self._max_batch_texts)
-        self._inference.observe(seconds)
+        self._waits.add_all(waits)
+        self._texts.add(len(waits))
+        self._fill.add(len(waits) / self._max_batch_texts)
+        self._inference.add(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family that is counted here."""
+        requests = CounterMetricFamily(
+            "valence_requests",
+            "Calls of the contract that have ended, by method and status code.",
+            labels=["method", "code"],
+        )
+        durations = HistogramMetricFamily(
+            "valence_request_duration_seconds",
+            "Time from a call's arrival at its handler to its end; a stream's is all of it.",
+            labels=["method"],
+        )
+        for method, calls in self._calls.copy().items():
+            for code, count in calls.codes.copy().items():
+                requests.add_metric([method, code], count)
+            durations.add_metric([method], *calls.seconds.read())
+        yield requests
+        yield durations
+        refusals = CounterMetricFamily(
+            "valence_refusals",
+            "Calls, and texts of batches and streams, that were refused, by reason.",
+            labels=["reason"],
+        )
+        for reason, count in self._refusals.items():
+            refusals.add_metric([reason], count)
+        yield refusals
+        for name, help_, distribution in (
+            ("queue_wait_seconds", "Time that texts waited, of those computed.", self._waits),
+            ("batch_texts", "Texts computed together.", self._texts),
+            ("batch_fill_ratio", "The same as a share of the most that may be.", self._fill),
+            ("inference_duration_seconds", "Time that a batch was computed for.", self._inference),
+        ):
+            buckets, total = distribution.read()
+            yield HistogramMetricFamily(f"valence_{name}", help_, buckets, total)

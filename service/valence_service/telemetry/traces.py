@@ -37,14 +37,18 @@ class UnknownExporter(Exception):
 class CallSpan:
     """The span of one call."""
 
-    __slots__ = ("_offset", "_span", "_tracer", "trace_id")
+    __slots__ = ("_offset", "_span", "_tracer")
 
     def __init__(self, tracer: trace.Tracer, span: trace.Span, started_ns: int) -> None:
         self._tracer = tracer
         self._span = span
         # From the engine's clock to the time of day.
         self._offset = started_ns - _nanoseconds(now())
-        self.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits."""
+        return trace.format_trace_id(self._span.get_span_context().trace_id)
 
     def end(self, code: int, timings: Sequence[Timings]) -> None:
         """The call has ended with a status code; the timings are those of its texts."""
@@ -84,19 +88,26 @@ class Traces:
         self._tracer = self._provider.get_tracer("valence_service", version("valence-service"))
         self._propagator = propagate.get_global_textmap()
         self._service = service
+        self._facts: dict[str, dict[str, str]] = {}
 
     def begin(self, method: str, metadata: Mapping[str, str]) -> CallSpan:
         """A call has come. Its metadata may name the caller's span."""
         started_ns = time.time_ns()
-        span = self._tracer.start_span(
-            f"{self._service}/{method}",
-            context=self._propagator.extract(metadata, Context()),
-            kind=trace.SpanKind.SERVER,
-            attributes={
+        facts = self._facts.get(method)
+        if facts is None:
+            facts = self._facts[method] = {
                 "rpc.system": "grpc",
                 "rpc.service": self._service,
                 "rpc.method": method,
-            },
+            }
+        context = Context()
+        if not self._propagator.fields.isdisjoint(metadata):
+            context = self._propagator.extract(metadata, context)
+        span = self._tracer.start_span(
+            f"{self._service}/{method}",
+            context=context,
+            kind=trace.SpanKind.SERVER,
+            attributes=facts,
             start_time=started_ns,
         )
         return CallSpan(self._tracer, span, started_ns)

@@ -1,0 +1,121 @@
+"""What telemetry costs: ``python bench/telemetry.py``, a table out (needs h2load).
+
+The same server with and without, all started at once and asked in turns, so that a slow spell of the
+machine meets all of them. A scrape comes every five seconds, and spans go to a sink.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import load
+import texts
+import valence_model
+from subjects import Running, free_port, running, subjects
+from tokenizers import Tokenizer
+
+CALLERS = 64
+SCRAPE_SECONDS = 5.0
+
+
+class _Sink(BaseHTTPRequestHandler):
+    """Takes spans by OTLP and forgets them."""
+
+    def do_POST(self) -> None:  # noqa: N802  the base's name
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def sink() -> Iterator[str]:
+    """The address of a receiver of spans."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Sink) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@contextmanager
+def scraped(url: str | None) -> Iterator[None]:
+    """Asks for the metrics again and again."""
+    done = threading.Event()
+
+    def scrape() -> None:
+        while url and not done.is_set():
+            with urllib.request.urlopen(url) as response:
+                assert b"valence_requests_total" in response.read()
+            done.wait(SCRAPE_SECONDS)
+
+    scraping = threading.Thread(target=scrape)
+    scraping.start()
+    try:
+        yield
+    finally:
+        done.set()
+        scraping.join()
+
+
+def main() -> None:
+    """Measure, and print a line for each way of telling."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5, help="of each load")
+    arguments = parser.parse_args()
+    load.need_h2load()
+    model = Path(valence_model.path()).resolve()
+    asked = texts.short(Tokenizer.from_file(str(model / "tokenizer.json")))
+    plain = subjects(model)[0]
+    with ExitStack() as stack:
+        spans = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": stack.enter_context(sink()),
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        }
+
+        def start(*flags: str, **environment: str) -> Running:
+            subject = dataclasses.replace(
+                plain, command=plain.command + flags, environment=environment
+            )
+            return stack.enter_context(running(subject))
+
+        port = str(free_port())
+        servers = {
+            "nothing": start(),
+            "nothing, again": start(),
+            "metrics": start("--metrics-port", port),
+            "traces, none sampled": start(**spans, OTEL_TRACES_SAMPLER_ARG="0"),
+            "traces, 1 in 100": start(**spans, OTEL_TRACES_SAMPLER_ARG="0.01"),
+            "traces, all": start(**spans, OTEL_TRACES_SAMPLER_ARG="1"),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in servers}
+        for number in range(arguments.rounds + 1):
+            order = list(servers)[number % len(servers) :] + list(servers)[: number % len(servers)]
+            for name in order:
+                url = f"http://127.0.0.1:{port}/metrics" if name == "metrics" else None
+                with scraped(url):
+                    got = load.unary(
+                        servers[name], asked, callers=CALLERS, seconds=arguments.seconds
+                    )
+                if number:  # the first round warms up
+                    rates[name].append(got.texts_per_second)
+    base = statistics.median(rates["nothing"])
+    print(f"{'':22}{'texts/s':>9}{'least':>8}{'most':>8}{'of nothing':>12}")
+    for name, measured in rates.items():
+        median = statistics.median(measured)
+        least, most = min(measured), max(measured)
+        print(f"{name:22}{median:9.0f}{least:8.0f}{most:8.0f}{median / base:11.1%}")
+
+
+if __name__ == "__main__":
+    main()
