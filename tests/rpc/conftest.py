@@ -10,8 +10,9 @@ import grpc
 import pytest
 from valence.v1 import sentiment_pb2_grpc
 from valence_service.engine.batcher import Batcher
+from valence_service.engine.observer import Observer
 from valence_service.rpc.health import HealthServicer
-from valence_service.rpc.observe import SERVICE_NAME
+from valence_service.rpc.observe import SERVICE_NAME, Telemetry
 from valence_service.rpc.server import ConnectionLimits, build_server, listen
 from valence_service.rpc.servicer import SentimentServicer
 from valence_service.sentiment import Limits
@@ -38,15 +39,24 @@ class Service:
 
 
 @asynccontextmanager
-async def started(*, opened: bool = True) -> AsyncIterator[Service]:
+async def started(
+    *,
+    opened: bool = True,
+    telemetry: Telemetry | None = None,
+    observer: Observer | None = None,
+) -> AsyncIterator[Service]:
     servicer = SentimentServicer(LIMITS, window_texts=WINDOW_TEXTS)
     health = HealthServicer(SERVICE_NAME)
-    server = build_server(servicer, health, LIMITS, ConnectionLimits())
+    server = build_server(servicer, health, LIMITS, ConnectionLimits(), telemetry=telemetry)
     address = listen(server, "127.0.0.1", 0)
     await server.start()
     classifier = EchoClassifier()
     batcher = Batcher(
-        [classifier], max_batch_texts=4, max_batch_tokens=400, max_queue_texts=QUEUE_TEXTS
+        [classifier],
+        max_batch_texts=4,
+        max_batch_tokens=400,
+        max_queue_texts=QUEUE_TEXTS,
+        observer=observer,
     )
     if opened:
         servicer.open(batcher, classifier.info)

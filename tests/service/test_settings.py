@@ -59,6 +59,8 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
         "TLS_KEY": "/some/key",
         "TLS_CLIENT_CA": "/some/ca",
         "TOKEN_FILE": "/some/tokens",
+        "METRICS_PORT": "9464",
+        "METRICS_HOST": "::",
         "PUBLIC_HEALTH": "true",
         "PUBLIC_REFLECTION": "true",
         "INSECURE": "true",
