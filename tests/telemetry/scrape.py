@@ -18,6 +18,13 @@ class Scrape:
 
     families: dict[str, Metric]
 
+    @classmethod
+    def read(cls, text: str) -> Scrape:
+        """From Prometheus's classic format."""
+        families = list(read_classic(text))
+        assert len({family.name for family in families}) == len(families)
+        return cls({family.name: family for family in families})
+
     def value(self, name: str, /, **labels: str) -> float:
         """Of one series; 0 where there is none yet."""
         found = [
@@ -42,11 +49,10 @@ def fetch(address: str, accept: str = "") -> str:
 
 
 def scrape(address: str) -> Scrape:
-    families = list(read_classic(fetch(address)))
-    assert len({family.name for family in families}) == len(families)
-    return Scrape({family.name: family for family in families})
+    return Scrape.read(fetch(address))
 
 
 def scrape_open(address: str) -> Scrape:
     """By OpenMetrics, whose parser is strict."""
-    return Scrape({family.name: family for family in read_open(fetch(address, OPEN))})
+    families = read_open(fetch(address, OPEN))  # type: ignore[no-untyped-call]  # left untyped
+    return Scrape({family.name: family for family in families})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import grpc
 import pytest
 from prometheus_client import generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 from valence.v1 import sentiment_pb2 as pb
 from valence_service.rpc.observe import METHODS, Telemetry
 from valence_service.rpc.status import REFUSALS
@@ -21,6 +21,8 @@ from tests.support.classifier import POISON
 from tests.support.waiting import until
 from tests.telemetry.scrape import Scrape
 
+Call: TypeAlias = grpc.aio.UnaryUnaryCall[pb.ClassifyRequest, pb.ClassifyResponse]
+
 
 @dataclass
 class Told:
@@ -31,8 +33,7 @@ class Told:
 
     def value(self, name: str, /, **labels: str) -> float:
         text = generate_latest(self.metrics.registry).decode()
-        families = {family.name: family for family in text_string_to_metric_families(text)}
-        return Scrape(families).value(name, **labels)
+        return Scrape.read(text).value(name, **labels)
 
     async def code(self, call: grpc.aio.Call) -> str:
         return str((await call.code()).name)
@@ -54,10 +55,8 @@ async def told() -> AsyncIterator[Told]:
         yield Told(service, metrics)
 
 
-def classify(
-    told: Told, text: str, **options: float
-) -> grpc.aio.UnaryUnaryCall[pb.ClassifyRequest, pb.ClassifyResponse]:
-    return told.service.stub.Classify(pb.ClassifyRequest(text=text), **options)
+def classify(told: Told, text: str, *, timeout: float | None = None) -> Call:
+    return told.service.stub.Classify(pb.ClassifyRequest(text=text), timeout=timeout)
 
 
 async def test_every_reason_to_refuse_has_a_series_from_the_start(told: Told) -> None:

@@ -106,7 +106,8 @@ def test_strangers_are_counted_under_the_contracts_methods_or_as_other(
         facts = server.event("SERVING")
         with grpc.insecure_channel(facts["address"]) as channel:
             for method in ("/valence.v1.SentimentService/Classify", "/any/thing", "/any/other"):
-                call = channel.unary_unary(method).future(b"", timeout=10)
+                ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+                call = ask.future(b"", timeout=10)
                 assert call.code() is grpc.StatusCode.UNAUTHENTICATED
                 assert "x-request-id" in dict(call.trailing_metadata())
         assert server.event("unauthenticated")["request_id"]

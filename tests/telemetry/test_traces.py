@@ -12,12 +12,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.grpc import GrpcInstrumentorClient
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 from valence_client import Client, InvalidText
@@ -29,6 +24,7 @@ from tests.telemetry.receiver import attributes, receiving
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT_ID = "b7ad6b7169203331"
+CALLER = Path(__file__).with_name("caller.py")
 CLASSIFY = "valence.v1.SentimentService/Classify"
 
 
@@ -87,19 +83,10 @@ def _until_open(port: int) -> None:
     raise AssertionError(f"nothing listens on {port}")
 
 
-@contextmanager
-def instrumented(endpoint: str) -> Iterator[None]:
-    """Callers of this process make spans, as OpenTelemetry's own instrumentation does."""
-    provider = TracerProvider(resource=Resource.create({"service.name": "caller"}))
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    instrumentor = GrpcInstrumentorClient()
-    instrumentor.instrument(tracer_provider=provider)
-    try:
-        yield
-    finally:
-        instrumentor.uninstrument()
-        provider.shutdown()
+def call_traced(address: str, endpoint: str, *texts: str) -> None:
+    """Ask as a caller who makes spans, too."""
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_SERVICE_NAME": "caller"}
+    subprocess.run([sys.executable, CALLER, address, *texts], env=env, timeout=60, check=True)
 
 
 def by_name(spans: list[Span]) -> dict[str, Span]:
@@ -132,9 +119,8 @@ def test_one_trace_from_the_client_to_the_inference_through_a_collector(
     with receiving() as spans, collecting(spans.endpoint) as (http, by_grpc):
         own = {"OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
         endpoint = by_grpc if protocol == "grpc" else http
-        with traced(two_labels, endpoint, **own) as server, instrumented(http):
-            with Client(server.address) as client:
-                client.classify("I loved every minute of it")
+        with traced(two_labels, endpoint, **own) as server:
+            call_traced(server.address, http, "I loved every minute of it")
             (trace_id,) = {
                 span.trace_id.hex() for span in spans.when(lambda arrived: len(arrived) == 4)
             }
@@ -157,8 +143,7 @@ def test_one_trace_from_the_client_to_the_inference_through_a_collector(
 
 def test_a_batch_has_one_queue_and_one_inference(two_labels: str) -> None:
     with receiving() as spans, traced(two_labels, spans.endpoint) as server:
-        with instrumented(spans.endpoint), Client(server.address) as client:
-            client.classify_batch(["good", "", "bad"] * 8)
+        call_traced(server.address, spans.endpoint, *["good", "", "bad"] * 8)
         arrived = spans.when(lambda arrived: len(arrived) == 4)
         _, span, _, _ = family(arrived)
         assert attributes(span)["valence.texts"] == 16
