@@ -1,4 +1,4 @@
-"""Prometheus's own tool accepts the scrape and the alert rules, and the rules fire as they should."""
+"""Prometheus's own tool accepts the scrape and the alert rules, which fire when they should."""
 
 from __future__ import annotations
 

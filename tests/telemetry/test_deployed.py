@@ -47,7 +47,7 @@ def asked() -> Iterator[tuple[str, str]]:
         yield rule["alert"], rule["expr"]
 
 
-@pytest.mark.parametrize(("who", "expression"), asked())
+@pytest.mark.parametrize(("who", "expression"), list(asked()))
 def test_every_expression_asks_for_what_there_is(told: Scrape, who: str, expression: str) -> None:
     names = metrics(expression)
     assert names, who
@@ -55,7 +55,7 @@ def test_every_expression_asks_for_what_there_is(told: Scrape, who: str, express
 
 
 def test_an_expression_that_is_none_or_asks_for_nothing_known_is_seen(told: Scrape) -> None:
-    with pytest.raises(ValueError, match="invalid promql query"):
+    with pytest.raises(ValueError, match="unclosed left parenthesis"):
         metrics("sum(rate(valence_requests_total[5m])")
     assert metrics("sum(a) / on() (b[5m:1m] > 1)") == {"a", "b"}
     assert not metrics("histogram_quantile(0.9, rate(valence_gone_bucket[5m]))") <= told.names
@@ -161,8 +161,7 @@ def test_the_page_names_the_labels(told: Scrape) -> None:
             if sample.name.startswith(name)
             for label in sample.labels
         } - {"le"}
-        if name not in ("valence_texts", "valence_batch"):
-            assert said == have, name
+        assert said == have, name
 
 
 def test_the_bounds_are_sorted_and_reach_from_half_a_millisecond_to_ten_seconds() -> None:
