@@ -1,7 +1,7 @@
 """What telemetry costs: ``python bench/telemetry.py``, a table out (needs h2load).
 
-The same server with and without, all started at once and asked in turns, so that a slow spell of the
-machine meets all of them. A scrape comes every five seconds, and spans go to a sink.
+The same server with and without, all started at once and asked in turns, so that a slow spell of
+the machine meets all of them. A scrape comes every five seconds, and spans go to a sink.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import load
+import psutil
 import texts
 import valence_model
 from subjects import Running, free_port, running, subjects
@@ -29,7 +30,7 @@ SCRAPE_SECONDS = 5.0
 class _Sink(BaseHTTPRequestHandler):
     """Takes spans by OTLP and forgets them."""
 
-    def do_POST(self) -> None:  # noqa: N802  the base's name
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         self.send_response(200)
         self.end_headers()
@@ -99,22 +100,40 @@ def main() -> None:
             "traces, all": start(**spans, OTEL_TRACES_SAMPLER_ARG="1"),
         }
         rates: dict[str, list[float]] = {name: [] for name in servers}
+        costs: dict[str, list[float]] = {name: [] for name in servers}
         for number in range(arguments.rounds + 1):
             order = list(servers)[number % len(servers) :] + list(servers)[: number % len(servers)]
             for name in order:
                 url = f"http://127.0.0.1:{port}/metrics" if name == "metrics" else None
+                used = cpu_seconds(servers[name])
                 with scraped(url):
                     got = load.unary(
                         servers[name], asked, callers=CALLERS, seconds=arguments.seconds
                     )
                 if number:  # the first round warms up
+                    used = cpu_seconds(servers[name]) - used
                     rates[name].append(got.texts_per_second)
-    base = statistics.median(rates["nothing"])
-    print(f"{'':22}{'texts/s':>9}{'least':>8}{'most':>8}{'of nothing':>12}")
-    for name, measured in rates.items():
-        median = statistics.median(measured)
-        least, most = min(measured), max(measured)
-        print(f"{name:22}{median:9.0f}{least:8.0f}{most:8.0f}{median / base:11.1%}")
+                    # The load's warm-up, half as long, is in it.
+                    texts_asked = got.texts_per_second * arguments.seconds * 1.5
+                    costs[name].append(used / texts_asked * 1e3)
+    table("texts/s", rates)
+    # Where other work takes part of the machine, this is the steadier of the two.
+    table("CPU ms", costs)
+
+
+def cpu_seconds(server: Running) -> float:
+    """What the server has used of the processor."""
+    times = psutil.Process(server.pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def table(what: str, measured: dict[str, list[float]]) -> None:
+    """A line for each server: median, least, most, and the median beside the first one's."""
+    print(f"{what:22}{'median':>9}{'least':>9}{'most':>9}{'of the first':>14}")
+    first = statistics.median(next(iter(measured.values())))
+    for name, values in measured.items():
+        median = statistics.median(values)
+        print(f"{name:22}{median:9.3g}{min(values):9.3g}{max(values):9.3g}{median / first:14.1%}")
 
 
 if __name__ == "__main__":

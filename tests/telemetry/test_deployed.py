@@ -57,7 +57,7 @@ def test_every_expression_asks_for_what_there_is(told: Scrape, who: str, express
 def test_an_expression_that_is_none_or_asks_for_nothing_known_is_seen(told: Scrape) -> None:
     with pytest.raises(ValueError, match="unclosed left parenthesis"):
         metrics("sum(rate(valence_requests_total[5m])")
-    assert metrics("sum(a) / on() (b[5m:1m] > 1)") == {"a", "b"}
+    assert metrics("sum(a) / on() (max_over_time(b[5m:1m]) > 1)") == {"a", "b"}
     assert not metrics("histogram_quantile(0.9, rate(valence_gone_bucket[5m]))") <= told.names
 
 
