@@ -96,7 +96,8 @@ clean: ## remove the environments and everything made
 	$(MAKE) --no-print-directory --directory=examples clean
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-LANGUAGES ?= python node go cpp
+# The last one is that of the alerts: no example, but a tool that reads them.
+LANGUAGES ?= python node go cpp prometheus
 SPACE := $(subst ,, )
 
 MODEL ?= model/valence_model/valence-minilm-l6
