@@ -222,18 +222,22 @@ async def test_nothing_is_taken_before_the_model_is_there(unopened: Service) -> 
     assert (code, said.reason) == (grpc.StatusCode.UNAVAILABLE, "STARTING")
 
 
+def logged_codes(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.msg["code"]
+        for record in caplog.records
+        if isinstance(record.msg, dict) and record.msg["event"] == "call"
+    ]
+
+
 async def test_every_call_is_logged_when_asked(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "valence_service"):
         await service.stub.Classify(pb.ClassifyRequest(text="good"))
         await refused(service.stub.Classify(pb.ClassifyRequest(text="")))
-    codes = [
-        record.msg["code"]
-        for record in caplog.records
-        if isinstance(record.msg, dict) and record.msg["event"] == "call"
-    ]
-    assert codes == ["OK", "INVALID_ARGUMENT"]
+        # A call that fails is logged after its caller has been told.
+        await until(lambda: logged_codes(caplog) == ["OK", "INVALID_ARGUMENT"])
 
 
 async def test_no_text_nor_what_is_said_of_it_is_logged(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_classic
 
+GUARD_SECONDS = 20
 OPEN = "application/openmetrics-text; version=1.0.0"
 
 
@@ -50,6 +53,14 @@ def fetch(address: str, accept: str = "") -> str:
 
 def scrape(address: str) -> Scrape:
     return Scrape.read(fetch(address))
+
+
+def scrape_when(address: str, enough: Callable[[Scrape], bool]) -> Scrape:
+    """Once it shows enough: a call that fails is counted after its caller has been told."""
+    ends = time.monotonic() + GUARD_SECONDS
+    while not enough(told := scrape(address)):
+        assert time.monotonic() < ends, told
+    return told
 
 
 def scrape_open(address: str) -> Scrape:

@@ -13,7 +13,7 @@ from valence.v1 import sentiment_pb2_grpc
 
 from tests.support.server import launched, run
 from tests.telemetry.conftest import METRICS, Scraped
-from tests.telemetry.scrape import Scrape, scrape, scrape_open
+from tests.telemetry.scrape import Scrape, scrape, scrape_open, scrape_when
 
 
 @pytest.fixture
@@ -44,7 +44,11 @@ def test_calls_and_texts_are_counted(
     stub.BatchClassify(pb.BatchClassifyRequest(texts=["good", "", "bad"]))
     requests = [pb.StreamClassifyRequest(text=text) for text in ("good", " ", "bad", "fine")]
     assert len(list(stub.StreamClassify(iter(requests)))) == 4
-    after = scrape(scraped.metrics)
+    invalid = {"method": "Classify", "code": "INVALID_ARGUMENT"}
+    after = scrape_when(
+        scraped.metrics,
+        lambda told: grown(before, told, "valence_requests_total", **invalid) == 1,
+    )
     for method, code, calls in (
         ("Classify", "OK", 1),
         ("Classify", "INVALID_ARGUMENT", 1),
@@ -111,11 +115,12 @@ def test_strangers_are_counted_under_the_contracts_methods_or_as_other(
                 assert call.code() is grpc.StatusCode.UNAUTHENTICATED
                 assert "x-request-id" in dict(call.trailing_metadata())
         assert server.event("unauthenticated")["request_id"]
-        told = scrape(facts["metrics"])
         unauthenticated = {"code": "UNAUTHENTICATED"}
         total = "valence_requests_total"
+        told = scrape_when(
+            facts["metrics"], lambda told: told.value(total, method="other", **unauthenticated) == 2
+        )
         assert told.value(total, method="Classify", **unauthenticated) == 1
-        assert told.value(total, method="other", **unauthenticated) == 2
         assert told.value("valence_refusals_total", reason="unauthenticated") == 3
         assert server.end() == 0
 
