@@ -33,6 +33,7 @@ from tests.engine.fakes import (
     submit,
     submit_when_room,
 )
+from tests.support.waiting import until
 
 
 class Panic(BaseException):
@@ -628,6 +629,24 @@ async def test_a_stuck_worker_does_not_stop_the_other() -> None:
         for text in "cde":
             assert said(await submit(batcher, text)) == text
     assert len(stuck.cuts) == 1
+
+
+async def test_beside_a_busy_worker_a_burst_is_computed_together() -> None:
+    busy, free = FakeClassifier(held=True), FakeClassifier(held=True)
+    async with batching(busy, free, max_batch_texts=4) as batcher:
+        first = batcher.submit(["first"])
+        await until(lambda: busy.at_gate or free.at_gate)
+        if free.at_gate:
+            busy, free = free, busy
+        # As callers who were answered together come back: one with each step of the loop.
+        burst = []
+        for text in "abcde":
+            burst += batcher.submit([text])
+            await asyncio.sleep(0)
+        busy.release()
+        free.release()
+        assert [said(await answer) for answer in [*first, *burst]] == ["first", *"abcde"]
+    assert sorted(busy.cuts + free.cuts) == [["a", "b", "c", "d"], ["e"], ["first"]]
 
 
 # What it says of itself

@@ -396,11 +396,14 @@ class BatcherMachine(RuleBasedStateMachine):
 
         async def run() -> None:
             hung = time.monotonic() + GUARD_SECONDS
+            quiet = False
             while True:
                 for _ in range(12):
                     await asyncio.sleep(0)
-                # Fewer, where a stuck one was abandoned.
-                if self.loop.computing <= len(self.at_gate):
+                # Before these turns as well: one that has just ended has turns to come. Fewer,
+                # where a stuck one was abandoned.
+                was_quiet, quiet = quiet, self.loop.computing <= len(self.at_gate)
+                if was_quiet and quiet:
                     return
                 assert time.monotonic() < hung
 

@@ -29,7 +29,11 @@ def test_the_lone_form_computes_what_the_crowds_does(two_labels: str, tmp_path: 
     expected = crowd.create_infer_request().infer(INPUTS)[0]
     lone = LoneForm(functools.partial(compile_model, prepared, "f32", streams=1, threads=2))
     lone.compiling.join()
-    assert lone.infer(INPUTS) == pytest.approx(expected, abs=1e-5)
+    with lone.computing():
+        assert lone.infer(INPUTS) == pytest.approx(expected, abs=1e-5)
+        with lone.computing():  # another worker
+            assert lone.infer(INPUTS) is None
+        assert lone.infer(INPUTS) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_lone_form_that_does_not_compile_is_done_without() -> None:

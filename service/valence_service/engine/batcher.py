@@ -235,6 +235,7 @@ class Batcher:
         """Take batches until closed and empty."""
         while True:
             await self._queue.arrived.wait()
+            await self._burst()
             cut = self._next_batch()
             if cut:
                 try:
@@ -245,6 +246,17 @@ class Batcher:
                     await self._until_well(worker)
             if self._queue.closed and (worker.broken or not cut):
                 return
+
+    async def _burst(self) -> None:
+        """While others compute, let the loop bring in what comes with the first text.
+
+        Callers who were answered together come back together, each with a step of the loop. To
+        begin with the first of them would leave the rest to wait for a batch of one.
+        """
+        seen = 0
+        while self._running and seen < len(self._queue) < self._max_batch_texts:
+            seen = len(self._queue)
+            await asyncio.sleep(0)
 
     def _next_batch(self) -> list[Job]:
         if self._left_over:

@@ -8,6 +8,7 @@ on all cores: that answers one text soonest. docs/decisions has the figures.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from valence_service.models.passes import passes, rounded_up
 from valence_service.sentiment import TokenCount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from valence_service.models.prepared import Facts, Prepared
     from valence_service.sentiment import ModelInfo, Sentiment
@@ -52,7 +53,9 @@ def compile_model(
 
 
 class LoneForm:
-    """The low-latency form, for one pass at a time.
+    """The low-latency form: for a pass of one text, while no worker but its own computes.
+
+    Beside another it would take that one's core away, and both would be slower.
 
     Compiled in a thread beside the first calls: the crowd's form answers them too, so the start
     need not wait for it.
@@ -60,6 +63,7 @@ class LoneForm:
 
     def __init__(self, compile_form: Callable[[], openvino.CompiledModel]) -> None:
         self._lock = threading.Lock()
+        self._computing = 0
         self._request: openvino.InferRequest | None = None
         # No daemon: OpenVINO aborts a process that ends while it compiles.
         self.compiling = threading.Thread(
@@ -73,17 +77,25 @@ class LoneForm:
         except Exception:
             log.exception("lone_form", hint="lone texts take the crowd's form, which is slower")
 
-    def infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray | None:
-        """Logits of shape [texts, labels]; None where another worker holds it, or before it is.
-
-        While another holds it, the machine is no longer one caller's, and a share of it is quicker.
-        """
-        if self._request is None or not self._lock.acquire(blocking=False):
-            return None
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """A worker computes, in this form or in another."""
+        with self._lock:
+            self._computing += 1
         try:
-            return _run(self._request, inputs)
+            yield
         finally:
-            self._lock.release()
+            with self._lock:
+                self._computing -= 1
+
+    def infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray | None:
+        """Logits of shape [texts, labels]; None beside another worker, or before it is compiled.
+
+        To be called by a worker that computes: so one at a time gets through.
+        """
+        if self._request is None or self._computing > 1:
+            return None
+        return _run(self._request, inputs)
 
 
 class OpenVinoClassifier:
@@ -104,6 +116,7 @@ class OpenVinoClassifier:
         self._request = crowd.create_infer_request()
         self._inputs = [port.get_any_name() for port in crowd.inputs]
         self._lone = lone
+        self._computing = lone.computing if lone else nullcontext
         self._facts: Facts = prepared.facts
         self._tokenizer = Tokenizer.from_str(prepared.tokenizer)
         self._tokenizer.no_padding()
@@ -113,6 +126,10 @@ class OpenVinoClassifier:
 
     def classify(self, texts: Sequence[str]) -> list[Sentiment]:
         """One sentiment for each text, in order. Blocks for the time of the computation."""
+        with self._computing():
+            return self._classify(texts)
+
+    def _classify(self, texts: Sequence[str]) -> list[Sentiment]:
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         totals = [len(encoding) for encoding in encodings]
         self._truncate(texts, encodings)
