@@ -58,7 +58,7 @@ async def answers(
                     error = error_of_call(status, connection.address)
                 pause_seconds = reopening.pause_seconds(error, exchange.answered)
                 if pause_seconds is None:
-                    raise error from raised
+                    raise error from (None if error is raised else raised)
             finally:
                 call.cancel()
             await asyncio.sleep(pause_seconds)

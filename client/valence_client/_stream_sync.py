@@ -51,7 +51,7 @@ def answers(
             )
             pause_seconds = reopening.pause_seconds(error, exchange.answered)
             if pause_seconds is None:
-                raise error from raised
+                raise error from (None if error is raised else raised)
         finally:
             over.set()
             feed.answered()
