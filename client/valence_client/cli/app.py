@@ -65,7 +65,13 @@ def model(
     from valence_client.cli import render
 
     connection = Connection(
-        address, timeout_seconds, tls, root_certificates, client_certificate, client_key, token_file
+        address=address,
+        timeout_seconds=timeout_seconds,
+        tls=tls,
+        root_certificates=root_certificates,
+        client_certificate=client_certificate,
+        client_key=client_key,
+        token_file=token_file,
     )
     with told(address=address, timeout_seconds=timeout_seconds), connection.client() as client:
         info = client.model()
@@ -91,7 +97,13 @@ def health(
     from valence_client.cli.health import SERVING, check
 
     connection = Connection(
-        address, timeout_seconds, tls, root_certificates, client_certificate, client_key, token_file
+        address=address,
+        timeout_seconds=timeout_seconds,
+        tls=tls,
+        root_certificates=root_certificates,
+        client_certificate=client_certificate,
+        client_key=client_key,
+        token_file=token_file,
     )
     with told(address=address, timeout_seconds=timeout_seconds):
         status = check(connection)
@@ -132,7 +144,13 @@ def watch(
     from valence_client.cli import health
 
     connection = Connection(
-        address, math.inf, tls, root_certificates, client_certificate, client_key, token_file
+        address=address,
+        timeout_seconds=math.inf,
+        tls=tls,
+        root_certificates=root_certificates,
+        client_certificate=client_certificate,
+        client_key=client_key,
+        token_file=token_file,
     )
     with told(address=address):
         for status in health.watch(connection, timeout_seconds=watch_seconds):

@@ -139,7 +139,13 @@ def classify(
     if resume and overwrite:
         raise typer.BadParameter("--resume keeps what --overwrite throws away: give one of them")
     connection = Connection(
-        address, timeout_seconds, tls, root_certificates, client_certificate, client_key, token_file
+        address=address,
+        timeout_seconds=timeout_seconds,
+        tls=tls,
+        root_certificates=root_certificates,
+        client_certificate=client_certificate,
+        client_key=client_key,
+        token_file=token_file,
     )
     with told(address=address, timeout_seconds=timeout_seconds):
         from valence_client.cli.job import Job

@@ -92,7 +92,7 @@ TokenFile = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Connection:
     """What the options said. Its methods raise typer.BadParameter where they cannot be so."""
 
