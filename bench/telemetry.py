@@ -1,13 +1,16 @@
 """What telemetry costs: ``python bench/telemetry.py``, a table out (needs h2load).
 
-The same server with and without, all started at once and asked in turns, so that a slow spell of
-the machine meets all of them. A scrape comes every five seconds, and spans go to a sink.
+The same server with and without, all started at once and asked in short turns, so that a slow spell
+of the machine meets all of them. Each round gives every server's part of what the two without
+telemetry did in that round; the table has their median and between what 95% of such medians lie. A
+scrape comes every five seconds, and spans go to a sink.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import statistics
 import threading
 import urllib.request
@@ -24,6 +27,7 @@ from subjects import Running, free_port, running, subjects
 from tokenizers import Tokenizer
 
 CALLERS = 64
+PLAIN = ("nothing", "nothing, again")
 SCRAPE_SECONDS = 5.0
 
 
@@ -71,8 +75,8 @@ def scraped(url: str | None) -> Iterator[None]:
 def main() -> None:
     """Measure, and print a line for each way of telling."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5, help="of each load")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=1, help="of each load")
     arguments = parser.parse_args()
     load.need_h2load()
     model = Path(valence_model.path()).resolve()
@@ -92,8 +96,7 @@ def main() -> None:
 
         port = str(free_port())
         servers = {
-            "nothing": start(),
-            "nothing, again": start(),
+            **{name: start() for name in PLAIN},
             "metrics": start("--metrics-port", port),
             "traces, none sampled": start(**spans, OTEL_TRACES_SAMPLER_ARG="0"),
             "traces, 1 in 100": start(**spans, OTEL_TRACES_SAMPLER_ARG="0.01"),
@@ -117,8 +120,9 @@ def main() -> None:
                     texts_asked = got.texts_per_second * arguments.seconds * 1.5
                     costs[name].append(used / texts_asked * 1e3)
     table("texts/s", rates)
+    table("texts/s", rates)
     # Where other work takes part of the machine, this is the steadier of the two.
-    table("CPU ms", costs)
+    table("CPU ms a text", costs)
 
 
 def cpu_seconds(server: Running) -> float:
@@ -128,12 +132,21 @@ def cpu_seconds(server: Running) -> float:
 
 
 def table(what: str, measured: dict[str, list[float]]) -> None:
-    """A line for each server: median, least, most, and the median beside the first one's."""
-    print(f"{what:22}{'median':>9}{'least':>9}{'most':>9}{'of the first':>14}")
-    first = statistics.median(next(iter(measured.values())))
+    """A line for each server: its median, and its part of what those without telemetry have."""
+    plain = [
+        statistics.fmean(pair) for pair in zip(*(measured[name] for name in PLAIN), strict=True)
+    ]
+    print(f"{what:22}{'median':>9}{'part':>9}{'95% of medians':>18}")
     for name, values in measured.items():
-        median = statistics.median(values)
-        print(f"{name:22}{median:9.3g}{min(values):9.3g}{max(values):9.3g}{median / first:14.1%}")
+        parts = sorted(value / beside for value, beside in zip(values, plain, strict=True))
+        # By ranks, without supposing how the parts are spread.
+        reach = 1.96 * math.sqrt(len(parts))
+        low = parts[max(0, math.floor((len(parts) - reach) / 2))]
+        high = parts[min(len(parts) - 1, math.ceil((len(parts) + reach) / 2))]
+        print(
+            f"{name:22}{statistics.median(values):9.3g}{statistics.median(parts):9.1%}"
+            f"{f'{low:.1%} to {high:.1%}':>18}"
+        )
 
 
 if __name__ == "__main__":
