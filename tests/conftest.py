@@ -1,4 +1,4 @@
-"""Models made once for all tests."""
+"""A model and a server made once for all tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from valence_service import logs
 
 from tests.support import models
+from tests.support.server import Server, serving
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,3 +28,10 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def two_labels(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a small model with the labels NEGATIVE and POSITIVE."""
     return models.make_model(tmp_path_factory.mktemp("models") / "tiny", ["NEGATIVE", "POSITIVE"])
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[Server]:
+    """A server of the embedded model, as `make run` starts it, for the tests that do it no harm."""
+    with serving() as server:
+        yield server

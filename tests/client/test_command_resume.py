@@ -7,7 +7,6 @@ import csv
 import json
 import signal
 from asyncio.subprocess import Process
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ from tests.support.server import Server, serving
 
 ROWS = 1500
 WAIT_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Server]:
-    """A server of the embedded model."""
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Servers as processes, one of them shared by the tests that do it no harm."""
+"""A server as a process, shared by the tests that do it no harm."""
 
 from __future__ import annotations
 
@@ -7,13 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.server import Server, serving
-
-
-@pytest.fixture(scope="session")
-def embedded() -> Iterator[Server]:
-    """A server of the embedded model, as `make run` starts it."""
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
