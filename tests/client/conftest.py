@@ -1,4 +1,4 @@
-"""A server and a client of each kind for it."""
+"""Servers, with and without TLS, and a client of each kind."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from valence.v1 import sentiment_pb2_grpc
 
 from tests.client import twins
 from tests.client.contract import Contract
+from tests.support.certificates import Authority
 
 SERVICE = "valence.v1.SentimentService"
 
@@ -59,6 +61,49 @@ async def server() -> AsyncIterator[Serving]:
 async def another() -> AsyncIterator[Serving]:
     async with _served() as serving:
         yield serving
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Signs the certificates of servers, and of the callers whom they know."""
+    return Authority()
+
+
+@pytest.fixture
+def roots(authority: Authority, tmp_path: Path) -> Path:
+    """The authority's certificate, in a file."""
+    path = tmp_path / "roots.pem"
+    path.write_bytes(authority.certificate)
+    return path
+
+
+@asynccontextmanager
+async def _encrypted(authority: Authority, callers: bytes | None) -> AsyncIterator[str]:
+    """Lets in everybody, or those whom the authority ``callers`` has signed; it has no health."""
+    running = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(Contract(), running)
+    pair = authority.pair("localhost")
+    credentials = grpc.ssl_server_credentials(
+        [(pair.key, pair.certificate)], callers, require_client_auth=callers is not None
+    )
+    port = running.add_secure_port("localhost:0", credentials)
+    await running.start()
+    yield f"localhost:{port}"
+    await running.stop(0)
+
+
+@pytest.fixture
+async def encrypted(authority: Authority) -> AsyncIterator[str]:
+    """The address of a server with TLS."""
+    async with _encrypted(authority, None) as address:
+        yield address
+
+
+@pytest.fixture
+async def guarded(authority: Authority) -> AsyncIterator[str]:
+    """The address of one that lets in nobody without a certificate."""
+    async with _encrypted(authority, authority.certificate) as address:
+        yield address
 
 
 @pytest.fixture

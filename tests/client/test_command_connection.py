@@ -5,61 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-import grpc
 import pytest
-from valence.v1 import sentiment_pb2_grpc
 
 from tests.client.command import MODULE, environment, run, start
 from tests.client.conftest import Serving
-from tests.client.contract import Contract
 from tests.support.certificates import Authority
 
 
-@asynccontextmanager
-async def served(folder: Path, *, callers: bool) -> AsyncIterator[str]:
-    """The address of a server with TLS, whose authority is in ca.pem; perhaps of callers too."""
-    authority = Authority()
-    (folder / "ca.pem").write_bytes(authority.certificate)
-    authority.pair("caller").write(folder)
-    pair = authority.pair("localhost")
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(Contract(), server)
-    credentials = grpc.ssl_server_credentials(
-        [(pair.key, pair.certificate)],
-        authority.certificate if callers else None,
-        require_client_auth=callers,
-    )
-    port = server.add_secure_port("localhost:0", credentials)
-    await server.start()
-    yield f"localhost:{port}"
-    await server.stop(0)
-
-
-@pytest.fixture
-async def encrypted(tmp_path: Path) -> AsyncIterator[str]:
-    async with served(tmp_path, callers=False) as address:
-        yield address
-
-
-@pytest.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[str]:
-    """Lets in nobody without a certificate."""
-    async with served(tmp_path, callers=True) as address:
-        yield address
-
-
-async def test_tls(encrypted: str, tmp_path: Path) -> None:
-    trusting = ("--root-certificates", tmp_path / "ca.pem")
+async def test_tls(encrypted: str, roots: Path) -> None:
+    trusting = ("--root-certificates", roots)
     code, out, _ = await run("classify", "good", "--address", encrypted, *trusting)
     assert (code, out) == (0, "POSITIVE  0.75  good\n")
     code, _, _ = await run(
-        "model",
-        VALENCE_ADDRESS=encrypted,
-        VALENCE_CLIENT_ROOT_CERTIFICATES=str(tmp_path / "ca.pem"),
+        "model", VALENCE_ADDRESS=encrypted, VALENCE_CLIENT_ROOT_CERTIFICATES=str(roots)
     )
     assert code == 0
     code, _, err = await run("health", "--address", encrypted, *trusting)
@@ -70,14 +31,12 @@ async def test_tls(encrypted: str, tmp_path: Path) -> None:
     assert "no server answers" in err
 
 
-async def test_client_certificate(guarded: str, tmp_path: Path) -> None:
-    trusting = ("--address", guarded, "--root-certificates", tmp_path / "ca.pem")
-    shown = (
-        "--client-certificate",
-        tmp_path / "certificate.pem",
-        "--client-key",
-        tmp_path / "key.pem",
-    )
+async def test_client_certificate(
+    guarded: str, authority: Authority, roots: Path, tmp_path: Path
+) -> None:
+    certificate, key = authority.pair("caller").write(tmp_path)
+    trusting = ("--address", guarded, "--root-certificates", roots)
+    shown = ("--client-certificate", certificate, "--client-key", key)
     assert (await run("classify", "good", *trusting, *shown))[:2] == (0, "POSITIVE  0.75  good\n")
     assert "does not serve" in (await run("health", *trusting, *shown))[2]
     for command in (("classify", "good"), ("health",)):
