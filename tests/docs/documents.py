@@ -30,7 +30,7 @@ def documents() -> list[Path]:
 
 
 def examples(language: str) -> list[Example]:
-    """Those in that language, in all documents."""
+    """Those in that language, or in none (``""``), in all documents."""
     found = []
     for path in documents():
         text = path.read_text()

@@ -6,43 +6,45 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.client.command import environment
-from tests.support.server import serving
+from tests.docs.documents import ROOT, examples
+from tests.support.server import Server
 
-PAGE = Path(__file__).parents[2] / "docs" / "command.md"
+PAGE = ROOT / "docs/command.md"
+COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 # What differs between machines, moments and models: fractions, times, the precision, the weights.
 VARYING = re.compile(r"-?0\.\d+|\S+T\d\d:\d\d:\d\d\S+|by openvino in .*|revision .*")
 
 
-def examples() -> list[tuple[str, str]]:
+def commands() -> list[tuple[str, str]]:
     """Each command of the page and what is shown after it."""
-    found = []
-    for block in re.findall(r"^```\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL):
-        found += re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
-    return found
+    return [
+        pair
+        for example in examples("")
+        if example.path == PAGE
+        for pair in COMMAND.findall(example.code)
+    ]
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
+def shell(embedded: Server, tmp_path: Path) -> dict[str, str]:
     """An environment whose ``valence`` asks a server of the embedded model."""
     folder = tmp_path / "bin"
     folder.mkdir()
     command = folder / "valence"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m valence_client "$@"\n')
     command.chmod(0o755)
-    with serving() as server:
-        path = f"{folder}{os.pathsep}{os.environ['PATH']}"
-        yield environment({"PATH": path, "VALENCE_ADDRESS": server.address})
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return environment({"PATH": path, "VALENCE_ADDRESS": embedded.address})
 
 
 def test_every_example(shell: dict[str, str], tmp_path: Path) -> None:
     code = 0
-    all_of_them = examples()
+    all_of_them = commands()
     assert all_of_them
     for command, shown in all_of_them:
         name = command.removeprefix("cat ")
