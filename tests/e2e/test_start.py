@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
 import grpc
-import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
+from tests.support.hub import COMMIT, hub
 from tests.support.server import Server, command, environment, launched, run
 
 
@@ -76,20 +75,21 @@ def test_the_port_is_open_and_not_serving_before_the_model_is_there(two_labels: 
         assert server.end() == 0
 
 
-@pytest.mark.parametrize("revision", ["main", "1234567890abcdef1234567890abcdef12345678"])
-def test_a_model_of_the_hub_by_name_and_revision(
-    two_labels: str, tmp_path: Path, revision: str
-) -> None:
-    # As a download leaves it in the hub's cache.
-    commit = "1234567890abcdef1234567890abcdef12345678"
-    cache = tmp_path / "hub/models--acme--tiny"
-    shutil.copytree(two_labels, cache / "snapshots" / commit)
-    (cache / "refs").mkdir()
-    (cache / "refs/main").write_text(commit)
-    hub = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    with launched("--model", "acme/tiny", "--revision", revision, env=hub) as server:
-        facts = server.event("SERVING")
-        assert (facts["model"], facts["revision"]) == ("acme/tiny", commit)
+def test_a_model_of_the_hub_by_name_and_revision(two_labels: str, tmp_path: Path) -> None:
+    with hub(two_labels, "acme/tiny") as online:
+        environment = dict(online.environment(tmp_path))
+        with launched("--model", "acme/tiny", "--revision", "main", env=environment) as server:
+            facts = server.event("SERVING")
+            assert (facts["model"], facts["revision"]) == ("acme/tiny", COMMIT)
+            assert server.end() == 0
+        assert "model.safetensors" in online.fetched
+        missing = run("--model", "acme/tiny", "--revision", "v9", env=environment)
+        assert missing.returncode == 1
+        assert "check its name, --revision" in missing.stderr
+    # What was fetched is kept.
+    offline = environment | {"HF_HUB_OFFLINE": "1"}
+    with launched("--model", "acme/tiny", "--revision", COMMIT, env=offline) as server:
+        assert server.event("SERVING")["revision"] == COMMIT
         assert server.end() == 0
 
 
