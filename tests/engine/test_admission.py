@@ -53,16 +53,16 @@ async def test_refused_where_the_deadline_would_pass(
             Overloaded, match=r"take 2\.\d+ s, and the deadline is in 2\."
         ) as refused:
             batcher.submit([TEXT], deadline=in_seconds(2.2))
-        assert 0.3 < refused.value.retry_after_seconds < 1.5
+        assert 1 < refused.value.retry_after_seconds < 2.2
         assert batcher.queued_texts == 3
-        batcher.submit([TEXT], deadline=in_seconds(3.5))
+        batcher.submit([TEXT], deadline=in_seconds(4.5))
         batcher.submit([TEXT])  # who can wait for ever is not refused
         assert batcher.queued_texts == 5
 
 
 async def test_each_text_of_a_batch_weighs(put_clock_forward: Callable[[float], None]) -> None:
     async with slow(put_clock_forward) as (batcher, _):
-        batcher.submit([TEXT] * 2, deadline=in_seconds(2))
+        batcher.submit([TEXT] * 2, deadline=in_seconds(3))
         with pytest.raises(Overloaded):
             batcher.submit([TEXT] * 20, deadline=in_seconds(5))
 
@@ -72,7 +72,7 @@ async def test_a_single_text_is_foreseen_to_wait_for_a_turn_and_not_for_all(
 ) -> None:
     async with slow(put_clock_forward) as (batcher, _):
         batcher.submit([TEXT] * 20)
-        batcher.submit([TEXT], deadline=in_seconds(2))
+        batcher.submit([TEXT], deadline=in_seconds(3))
         with pytest.raises(Overloaded):
             batcher.submit([TEXT] * 5, deadline=in_seconds(5))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import secrets
+import traceback
 from collections.abc import Awaitable
 
 import grpc
 import pytest
 from valence.v1 import sentiment_pb2 as pb
+from valence_service.sentiment import Unhealthy
 
 from tests.rpc.conftest import LIMITS, QUEUE_TEXTS, Service
 from tests.support.classifier import MAX_TOKENS, POISON, SECRET
@@ -16,6 +18,12 @@ from tests.support.errors import Told, told
 from tests.support.waiting import until
 
 CLASSIFY = "/valence.v1.SentimentService/Classify"
+
+
+def wordless(service: Service) -> grpc.aio.StreamUnaryCall[bytes, bytes]:
+    """A call of Classify whose message does not come."""
+    method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = service.channel.stream_unary(CLASSIFY)
+    return method()
 
 
 async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, Told]:
@@ -171,6 +179,10 @@ async def test_a_full_queue_says_when_to_come_back(service: Service) -> None:
     assert seconds > 0
     trailers = dict(caught.value.trailing_metadata() or ())
     assert int(trailers["grpc-retry-pushback-ms"]) == round(seconds * 1e3)
+    # It is known before the message has come.
+    silent = wordless(service)
+    code, said = await refused(silent)
+    assert (code, said.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
     service.classifier.release()
     assert (await running).sentiment.label == "running"
     for call in waiting:
@@ -250,3 +262,22 @@ async def test_no_text_nor_what_is_said_of_it_is_logged(
     assert "call" in caplog.text
     assert "private" not in caplog.text
     assert "0.75" not in caplog.text
+
+
+async def test_a_call_without_a_message(service: Service) -> None:
+    call = wordless(service)
+    await call.done_writing()
+    code, said = await refused(call)
+    assert (code, said.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
+    assert said.message == "the call ended without a ClassifyRequest"
+
+
+async def test_refusals_keep_nothing_of_the_calls(service: Service) -> None:
+    refusal = Unhealthy("the model does not answer")
+    service.servicer.refuse(refusal)
+    depths = set()
+    for _ in range(3):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await service.stub.Classify(pb.ClassifyRequest(text="good"))
+        depths.add(len(traceback.extract_tb(refusal.__traceback__)))
+    assert len(depths) == 1

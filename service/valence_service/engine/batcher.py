@@ -85,6 +85,7 @@ class Batcher:
         self._queue = Queue(max_texts=max_queue_texts, tally=self.tally)
         self._closing = asyncio.Event()
         self._running: set[Job] = set()
+        self._running_tokens = 0
         # Batches that a broken replica left: another worker takes them before the queue.
         self._left_over: deque[list[Job]] = deque()
         self._loop = asyncio.get_running_loop()
@@ -144,7 +145,7 @@ class Batcher:
         self._check_open()
         lane = Lane()
         jobs = [self._job(text, deadline, lane, single=len(texts) == 1) for text in texts]
-        self._check_room(jobs, deadline)
+        self.check_room(len(jobs), sum(job.tokens for job in jobs), deadline=deadline)
         for job in jobs:
             self._queue.put(job)
         return [job.future for job in jobs]
@@ -187,7 +188,7 @@ class Batcher:
         self._queue.close()
         _, late = await asyncio.wait(self._tasks, timeout=timeout_seconds)
         self.fail_all(Draining("the server is ending"))
-        self._running.clear()
+        self._set_running(set())
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
@@ -208,23 +209,24 @@ class Batcher:
         if self.broken_replicas == len(self._workers):
             raise Unhealthy("the model no longer answers")
 
-    def _check_room(self, jobs: Sequence[Job], deadline: float | None) -> None:
-        if len(jobs) > self._queue.room_texts:
+    def check_room(self, texts: int = 1, tokens: int = 0, *, deadline: float | None) -> None:
+        """Raises Overloaded where so many could not be queued, or be answered by the deadline."""
+        if texts > self._queue.room_texts:
             waiting = self._running_tokens + self._queue.tokens
             raise QueueFull(
-                f"the queue has no room for {len(jobs)} more: it holds {len(self._queue)} of at "
+                f"the queue has no room for {texts} more: it holds {len(self._queue)} of at "
                 f"most {self._max_queue_texts} texts",
                 retry_after_seconds=retry_after(self._pace.seconds_for(waiting)),
             )
-        if deadline is None or not jobs or self._could_start_now:
+        if deadline is None or not texts or self._could_start_now:
             return
-        ahead = self._running_tokens + self._queue.tokens_ahead(len(jobs))
-        tokens = ahead + sum(job.tokens for job in jobs)
-        check_deadline(self._pace.seconds_for(tokens), deadline - self._loop.time())
+        ahead = self._running_tokens + self._queue.tokens_ahead(texts)
+        check_deadline(self._pace.seconds_for(ahead + tokens), deadline - self._loop.time())
 
-    @property
-    def _running_tokens(self) -> int:
-        return sum(job.tokens for job in self._running)
+    def _set_running(self, jobs: set[Job]) -> None:
+        self._running = jobs
+        # Every admission asks for it, so it is counted where it changes.
+        self._running_tokens = sum(job.tokens for job in jobs)
 
     @property
     def _could_start_now(self) -> bool:
@@ -240,7 +242,7 @@ class Batcher:
             if cut:
                 try:
                     await self._run(worker, [job for job in cut if job.alive])
-                    self._running.difference_update(cut)
+                    self._set_running(self._running.difference(cut))
                 except ReplicaBroken as broken:
                     self._leave_over(worker, cut, broken)
                     await self._until_well(worker)
@@ -270,7 +272,7 @@ class Batcher:
             max_tokens=max_tokens,
             batch_seconds=self._pace.batch_seconds,
         )
-        self._running.update(cut)
+        self._set_running(self._running.union(cut))
         return cut
 
     async def _run(self, worker: _Worker, cut: list[Job]) -> None:
@@ -350,7 +352,7 @@ class Batcher:
         else:
             self.fail_all(Unhealthy("the model no longer answers"))
             self._left_over.clear()
-            self._running.clear()
+            self._set_running(set())
 
     async def _until_well(self, worker: _Worker) -> None:
         while worker.broken and not self._closing.is_set():

@@ -13,6 +13,9 @@ from valence.v1 import sentiment_pb2_grpc
 from valence_service.rpc import auth, health, observe, tls
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from valence_service.rpc.servicer import SentimentServicer
     from valence_service.sentiment import Limits
 
 # v1 of the reflection protocol is v1alpha under another name; grpcio ships only the latter.
@@ -45,7 +48,7 @@ class ConnectionLimits:
 
 
 def build_server(
-    sentiment: sentiment_pb2_grpc.SentimentServiceServicer,
+    sentiment: SentimentServicer,
     health_servicer: health.HealthServicer,
     limits: Limits,
     connections: ConnectionLimits,
@@ -86,7 +89,8 @@ def build_server(
             ("grpc.http2.max_ping_strikes", 2),
         ],
     )
-    by_name: Any = _ByName(server, telemetry or observe.Telemetry())
+    admit = {"Classify": sentiment.admit, "BatchClassify": sentiment.admit}
+    by_name: Any = _ByName(server, telemetry or observe.Telemetry(), admit)
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(sentiment, by_name)
     by_name.add_registered_method_handlers(health.SERVICE_NAME, health.handlers(health_servicer))
     # REFLECTION_V1 answers and is not listed: there is no description of it to give, and tools that
@@ -111,9 +115,15 @@ class _ByName:
     then wait for each of them anew at every call.
     """
 
-    def __init__(self, server: grpc.aio.Server, telemetry: observe.Telemetry) -> None:
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        telemetry: observe.Telemetry,
+        admit: Mapping[str, observe.Admit],
+    ) -> None:
         self._server = server
         self._telemetry = telemetry
+        self._admit = admit
 
     def add_generic_rpc_handlers(self, *_: object) -> None:
         """What follows has the same handlers, open to be wrapped."""
@@ -121,7 +131,7 @@ class _ByName:
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
         """Add them by name; the contract's are observed."""
         if service == observe.SERVICE_NAME:
-            handlers = observe.observed(handlers, self._telemetry)
+            handlers = observe.observed(handlers, self._telemetry, self._admit)
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, handlers),)
         )

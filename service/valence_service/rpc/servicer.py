@@ -61,6 +61,10 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         for stream in self._streams:
             stream.stop(reason)
 
+    def admit(self, context: Context) -> None:
+        """Raises where no text of a call could be answered in time, whatever its message says."""
+        self._ready().batcher.check_room(deadline=_deadline(context))
+
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """One text, one sentiment."""
         model = self._ready()
@@ -125,7 +129,8 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
     def _ready(self) -> _Model:
         if self.refusal is not None:
             self.refused_calls += 1
-            raise self.refusal
+            # One exception for all calls, which would else hold the frames of each that it ended.
+            raise self.refusal.with_traceback(None)
         if self._model is None:
             raise Starting("the model is still being loaded: try again shortly")
         return self._model
