@@ -33,8 +33,9 @@ async def test_one_answer_for_every_text(kind: str, capfd: pytest.CaptureFixture
     assert (answer.label, answer.score, answer.valence) == ("POSITIVE", 1.0, 1.0)
     assert (answer.tokens_total, answer.truncated) == (3, False)
     assert [twins.label(each) for each in [*batch, *stream]] == ["POSITIVE"] * 4
-    # grpc says it there when a server has no health to watch.
-    assert capfd.readouterr().err == ""
+    # grpc says it there when a server has no health to watch. Other words may be of other tests'
+    # connections, which end in its threads when they will.
+    assert "health" not in capfd.readouterr().err
     assert service.texts == ["three little words", "one", "two", "three", "four"]
 
 
