@@ -57,7 +57,7 @@ protos: $(PROTOS_VENV)/.made ## make the Python stubs from the proto
 	$(call generate,build/protos)
 	cp build/protos/valence/v1/*_pb2* protos/valence/v1/
 
-toolchains: ## install what the other languages' examples need (on Debian, as root)
+toolchains: ## on Debian: install what Node and C++ need (as root), unpack Go and promtool into build/
 	.ci/toolchains install
 
 examples: $(PROTOS_VENV)/.made ## make every language's stubs, and build its example (LANGUAGES="python node" picks)

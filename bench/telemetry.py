@@ -120,7 +120,6 @@ def main() -> None:
                     texts_asked = got.texts_per_second * arguments.seconds * 1.5
                     costs[name].append(used / texts_asked * 1e3)
     table("texts/s", rates)
-    table("texts/s", rates)
     # Where other work takes part of the machine, this is the steadier of the two.
     table("CPU ms a text", costs)
 

@@ -53,7 +53,7 @@ QUIET_SECONDS = 0.25
 QUIET_AT_MOST_SECONDS = 3.0
 # For the last spans to be sent, within the grace.
 SEND_SECONDS = 2.0
-# More than are freed, until the collector looks at the youngest.
+# So many new objects are left before the collector looks at the youngest.
 COLLECTED_OBJECTS = 10_000
 log = structlog.get_logger()
 

@@ -64,6 +64,7 @@ def test_a_line_that_serves(line: str, folder: Path, two_labels: str) -> None:
                 code = server.end()
         finally:
             process.kill()
+            process.wait()
             assert process.stderr
             process.stderr.close()
     assert code == 0

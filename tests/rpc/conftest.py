@@ -80,3 +80,12 @@ async def unopened() -> AsyncIterator[Service]:
     """A service whose model is still being loaded."""
     async with started(opened=False) as running:
         yield running
+
+
+def wordless(
+    service: Service, *, timeout: float | None = None
+) -> grpc.aio.StreamUnaryCall[bytes, bytes]:
+    """A call of Classify whose message does not come."""
+    path = "/valence.v1.SentimentService/Classify"
+    method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = service.channel.stream_unary(path)
+    return method(timeout=timeout)

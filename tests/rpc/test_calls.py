@@ -12,18 +12,12 @@ import pytest
 from valence.v1 import sentiment_pb2 as pb
 from valence_service.sentiment import Unhealthy
 
-from tests.rpc.conftest import LIMITS, QUEUE_TEXTS, Service
+from tests.rpc.conftest import LIMITS, QUEUE_TEXTS, Service, wordless
 from tests.support.classifier import MAX_TOKENS, POISON, SECRET
 from tests.support.errors import Told, told
 from tests.support.waiting import until
 
 CLASSIFY = "/valence.v1.SentimentService/Classify"
-
-
-def wordless(service: Service) -> grpc.aio.StreamUnaryCall[bytes, bytes]:
-    """A call of Classify whose message does not come."""
-    method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = service.channel.stream_unary(CLASSIFY)
-    return method()
 
 
 async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, Told]:

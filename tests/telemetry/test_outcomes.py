@@ -16,7 +16,7 @@ from valence_service.rpc.status import REFUSALS
 from valence_service.sentiment import Draining, Starting, Unhealthy
 from valence_service.telemetry.metrics import Metrics
 
-from tests.rpc.conftest import QUEUE_TEXTS, Service, started
+from tests.rpc.conftest import QUEUE_TEXTS, Service, started, wordless
 from tests.support.classifier import POISON
 from tests.support.waiting import until
 from tests.telemetry.scrape import Scrape
@@ -86,6 +86,26 @@ async def test_a_full_queue_and_what_waits_in_it(told: Told) -> None:
     assert told.value("valence_batch_fill_ratio_bucket", le="1.0") == QUEUE_TEXTS // 4 + 1
     assert told.value("valence_batch_texts_bucket", le="1.0") == 1
     assert told.value("valence_batch_texts_bucket", le="4.0") == QUEUE_TEXTS // 4 + 1
+
+
+async def test_callers_who_leave_before_their_message_has_come(told: Told) -> None:
+    leaving = [wordless(told.service) for _ in range(20)]
+    late = [wordless(told.service, timeout=0.2) for _ in range(20)]
+    # By the time a later call is answered, those have arrived.
+    await told.service.stub.GetModel(pb.GetModelRequest())
+    for call in leaving:
+        call.cancel()
+    assert [await told.code(call) for call in late] == ["DEADLINE_EXCEEDED"] * 20
+
+    def gone() -> float:
+        # A caller whose deadline passes may say that it goes before the server sees to it.
+        return sum(
+            told.value("valence_requests_total", code=code, method="Classify")
+            for code in ("CANCELLED", "DEADLINE_EXCEEDED")
+        )
+
+    await until(lambda: gone() == 40)
+    assert told.value("valence_refusals_total", reason="malformed_message") == 0
 
 
 async def test_a_deadline_and_a_caller_who_leaves(told: Told) -> None:

@@ -56,11 +56,12 @@ def check_deadline(answered_in_seconds: float, left_seconds: float) -> None:
     """
     if left_seconds <= 0:
         raise DeadlinePassed("the deadline had passed when the text came")
-    if answered_in_seconds * MARGIN > left_seconds:
+    may_take_seconds = answered_in_seconds * MARGIN
+    if may_take_seconds > left_seconds:
         raise Overloaded(
-            f"an answer would take {answered_in_seconds:.2f} s, and the deadline is in "
+            f"an answer may take {may_take_seconds:.2f} s, and the deadline is in "
             f"{left_seconds:.2f} s",
-            retry_after_seconds=retry_after(answered_in_seconds * MARGIN - left_seconds),
+            retry_after_seconds=retry_after(may_take_seconds - left_seconds),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     Admit = Callable[[Context], None]
     """Raises where a call is refused before its message is read."""
 
+# How much later than the end of a call's messages grpc may tell that the call is over.
+CANCELLED_WITHIN_SECONDS = 0.1
 _SERVICE = pb.DESCRIPTOR.services_by_name["SentimentService"]
 SERVICE_NAME = _SERVICE.full_name
 METHODS = tuple(method.name for method in _SERVICE.methods)
@@ -138,6 +141,8 @@ def _wrap(handler: Any, name: str, telemetry: Telemetry, admit: Admit | None) ->
                     admit(context)
                 request = await context.read()
                 if request is grpc.aio.EOF:
+                    # Or has the caller gone, or its deadline passed? Then this is cancelled.
+                    await asyncio.sleep(CANCELLED_WITHIN_SECONDS)
                     raise MalformedMessage(f"the call ended without a {name}Request")
                 if isinstance(request, Undecodable):
                     raise MalformedMessage(request.description)
@@ -155,7 +160,7 @@ def _wrap(handler: Any, name: str, telemetry: Telemetry, admit: Admit | None) ->
                 await abort(context, error)
 
     if answer:
-        # As if of a stream: grpc then leaves the one message to be read, which costs an admitted
-        # call nothing, and of a refusal's cost saves a sixth.
+        # As if of a stream: grpc then leaves the one message to be read, which saves a sixth of a
+        # refusal's cost and leaves an admitted call's as it is (docs/decisions/0010).
         return grpc.stream_unary_rpc_method_handler(unary, read, handler.response_serializer)
     return grpc.stream_stream_rpc_method_handler(stream, read, handler.response_serializer)

@@ -62,7 +62,7 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
             stream.stop(reason)
 
     def admit(self, context: Context) -> None:
-        """Raises where no text of a call could be answered in time, whatever its message says."""
+        """Raises where a call of one text cannot be answered in time, whatever the text is."""
         self._ready().batcher.check_room(deadline=_deadline(context))
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:

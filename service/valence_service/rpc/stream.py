@@ -70,7 +70,7 @@ class Stream:
             self._slots.release()
         await asyncio.wait([self._reader])
         if self._stopped is not None:
-            raise self._stopped.with_traceback(None)  # the same one ends every stream
+            raise self._stopped
         self._reader.result()
 
     def stop(self, reason: ValenceError) -> None:
