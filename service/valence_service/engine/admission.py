@@ -12,7 +12,8 @@ KEPT = 0.8
 # Until a batch has been measured.
 FIRST_SECONDS_PER_TOKEN = 0.0005
 # What is foreseen swings with the machine, and an answer takes longer than its computation. Who is
-# let in and comes too late has taken the time of others, while a shorter queue costs nobody any.
+# let in and comes too late has taken the time of others, while a queue of two thirds of a deadline
+# still makes full batches.
 MARGIN = 1.5
 LEAST_RETRY_SECONDS, MOST_RETRY_SECONDS = 0.05, 30.0
 
