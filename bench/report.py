@@ -51,7 +51,7 @@ Short texts have about 23 tokens; mixed ones 5 to 250, their lengths spread as r
 wait for each answer before they send the next text: by h2load, over gRPC for Valence and HTTP/1.1
 with JSON for the others. A stream is sent and read by one Python client on the same two cores. The
 start runs from the process to its first answer; the memory counts what a server's processes share
-once. 0 texts/s: of the calls that began after the warm-up, none was answered in the time of the load.
+once. 0 texts/s: of the calls that began after the warm-up, none was answered in the load's time.
 """
 SERVERS = """## What is compared
 

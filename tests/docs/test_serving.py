@@ -36,7 +36,11 @@ def folder(two_labels: str, tmp_path: Path) -> Path:
     pair = certificates.Authority().pair()
     (tmp_path / "server.pem").write_bytes(pair.certificate)
     (tmp_path / "server.key").write_bytes(pair.key)
-    (tmp_path / "tokens").write_text("a token of more than sixteen bytes\n")
+    for example in examples(""):
+        for line in example.code.splitlines():
+            if line.startswith("openssl "):
+                subprocess.run(["/bin/bash", "-c", line], cwd=tmp_path, check=True)
+    assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
     return tmp_path
 
 
