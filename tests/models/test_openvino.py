@@ -36,6 +36,25 @@ def test_the_lone_form_computes_what_the_crowds_does(two_labels: str, tmp_path: 
         assert lone.infer(INPUTS) == pytest.approx(expected, abs=1e-5)
 
 
+def test_openvino_knows_the_setting_of_attention(two_labels: str, tmp_path: Path) -> None:
+    prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
+    with capture_logs() as logged:
+        compile_model(prepared, "f32", streams=1, threads=1)
+    assert not logged
+
+
+def test_an_openvino_that_does_not_know_it_computes_all_the_same(
+    two_labels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
+    expected = compile_model(prepared, "f32", streams=1, threads=1)(INPUTS)[0]
+    monkeypatch.setattr(engine, "PLAIN_ATTENTION", {"NO_SUCH_SETTING": "DISABLE"})
+    with capture_logs() as logged:
+        compiled = compile_model(prepared, "f32", streams=1, threads=1)
+    assert [entry["event"] for entry in logged] == ["attention"]
+    assert compiled(INPUTS)[0] == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_lone_form_that_does_not_compile_is_done_without() -> None:
     def fails() -> openvino.CompiledModel:
         raise RuntimeError("no memory")

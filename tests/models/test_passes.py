@@ -2,26 +2,65 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import given
 from hypothesis import strategies as st
-from valence_service.models.passes import LIKE_LENGTH, passes, rounded_up
+from valence_service.models.passes import passes, rounded_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+OVERHEAD, COUNTS = 16, (1, 2, 3, 4, 6, 8, 12, 16)
+# As the openvino engine has them, and as the pipeline has them.
+counts = st.sampled_from([COUNTS, tuple(range(1, 61)), (1,)])
 
 
 @given(
     st.lists(st.integers(min_value=1, max_value=600), max_size=60),
-    st.integers(min_value=1, max_value=20),
+    counts,
     st.integers(min_value=1, max_value=2000),
 )
 def test_every_text_is_in_one_pass_and_the_bounds_hold(
-    lengths: list[int], max_texts: int, max_tokens: int
+    lengths: list[int], counts: tuple[int, ...], max_tokens: int
 ) -> None:
-    groups = list(passes(lengths, max_texts=max_texts, max_tokens=max_tokens))
+    groups = list(passes(lengths, counts=counts, max_tokens=max_tokens, overhead_tokens=OVERHEAD))
     assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
     for group in groups:
-        longest = max(lengths[index] for index in group)
-        assert len(group) <= max_texts
-        assert len(group) == 1 or len(group) * longest <= max_tokens
-        assert min(lengths[index] for index in group) >= LIKE_LENGTH * longest or len(group) == 1
+        assert len(group) in counts
+        assert len(group) == 1 or len(group) * lengths[group[0]] <= max_tokens
+    in_turn = [lengths[index] for group in groups for index in group]
+    assert in_turn == sorted(lengths, reverse=True)
+
+
+@given(st.lists(st.integers(min_value=1, max_value=99), max_size=9), counts)
+def test_no_other_grouping_costs_less(lengths: list[int], counts: tuple[int, ...]) -> None:
+    def cost(groups: list[list[int]]) -> int:
+        return sum(OVERHEAD + len(group) * lengths[group[0]] for group in groups)
+
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+
+    def groupings(rest: list[int]) -> Iterator[list[list[int]]]:
+        if not rest:
+            yield []
+        for count in counts:
+            if count <= len(rest):
+                for others in groupings(rest[count:]):
+                    yield [rest[:count], *others]
+
+    found = list(passes(lengths, counts=counts, max_tokens=10_000, overhead_tokens=OVERHEAD))
+    assert cost(found) == min(cost(groups) for groups in groupings(order))
+
+
+def test_like_lengths_go_together_and_few_texts_beside_longer_ones() -> None:
+    def sizes(lengths: list[int]) -> list[int]:
+        groups = passes(lengths, counts=COUNTS, max_tokens=999, overhead_tokens=OVERHEAD)
+        return [len(group) for group in groups]
+
+    assert sizes([24] * 8) == [8]
+    assert sizes([200] * 2 + [24] * 4) == [2, 4]
+    assert sizes([32] + [24] * 2) == [3]  # 16 tokens of padding cost no more than a pass
 
 
 @given(st.integers(min_value=1, max_value=100_000), st.integers(min_value=1, max_value=64))

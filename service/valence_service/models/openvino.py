@@ -26,11 +26,17 @@ if TYPE_CHECKING:
     from valence_service.models.prepared import Facts, Prepared
     from valence_service.sentiment import ModelInfo, Sentiment
 
-# More of either in a pass answer no more a second: docs/decisions/0007-few-shapes.md.
-MAX_PASS_TEXTS = 16
+# The kernels of each new shape of a pass take the time of several passes to make, and memory for
+# good: so there are few shapes, of so many texts and of tokens rounded up, to LEAST_TOKENS at
+# least. More of either in a pass answer no more a second: docs/decisions/0007-few-shapes.md.
+PASS_TEXTS = (1, 2, 3, 4, 6, 8, 12, 16)
 MAX_PASS_TOKENS = 1024
-# Shorter texts are filled up to it.
 LEAST_TOKENS = 16
+# A pass takes the time of so many tokens, however few it has.
+OVERHEAD_TOKENS = 16
+# Attention in products and a softmax of their own, not in OpenVINO's fused kernel, which takes
+# twice their time for short texts: docs/decisions/0011-plain-attention.md.
+PLAIN_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
 log = structlog.get_logger()
 
 # OpenVINO fills its table of types when one is first asked for, and two threads that ask at once
@@ -49,7 +55,15 @@ def compile_model(
     if precision != "int8":
         # What an int8 model does not do in int8, it does in what the processor does best.
         settings["INFERENCE_PRECISION_HINT"] = precision
-    return openvino.Core().compile_model(prepared.model, "CPU", settings)
+    core = openvino.Core()
+    try:
+        return core.compile_model(prepared.model, "CPU", settings | PLAIN_ATTENTION)
+    except RuntimeError as error:
+        # OpenVINO does not document the setting, so another version may not know it.
+        if not any(name in str(error) for name in PLAIN_ATTENTION):
+            raise
+        log.warning("attention", setting=PLAIN_ATTENTION, reason="unknown to this OpenVINO")
+        return core.compile_model(prepared.model, "CPU", settings)
 
 
 class LoneForm:
@@ -138,16 +152,16 @@ class OpenVinoClassifier:
         names = [label.name for label in self.info.labels]
         for group in passes(
             [self._width(tokens) for tokens in used],
-            max_texts=MAX_PASS_TEXTS if self._facts.pad_id is not None else 1,
+            counts=PASS_TEXTS if self._facts.pad_id is not None else (1,),
             max_tokens=min(self._max_pass_tokens, MAX_PASS_TOKENS),
+            overhead_tokens=OVERHEAD_TOKENS,
         ):
             inputs = self._pad([encodings[index] for index in group])
             tokens = sum(used[index] for index in group)
             self.tokens.texts += tokens
             self.tokens.padding += inputs["input_ids"].size - tokens
             logits = self._infer(inputs)
-            # Of the rows that fill the pass up nobody asks.
-            for index, row in zip(group, activate(logits, self._activation), strict=False):
+            for index, row in zip(group, activate(logits, self._activation), strict=True):
                 scores[index] = dict(zip(names, row.tolist(), strict=True))
         return [
             read_scores(
@@ -174,25 +188,19 @@ class OpenVinoClassifier:
             self._tokenizer.no_truncation()
 
     def _width(self, tokens: int) -> int:
-        """How many tokens a pass has for a text of so many.
-
-        The kernels of each new shape take the time of several passes to make, and memory for good:
-        so there are few shapes.
-        """
+        """How many tokens a pass has for a text of so many."""
         if self._facts.pad_id is None:
             return tokens
         return min(rounded_up(tokens, least=LEAST_TOKENS), self.info.max_tokens)
 
     def _pad(self, encodings: Sequence[Any]) -> dict[str, np.ndarray]:
-        """What the model takes, int64, each of shape [texts, tokens], both rounded up."""
+        """What the model takes, int64, each of shape [texts, tokens], tokens rounded up."""
         lengths = [len(encoding) for encoding in encodings]
-        shape = (rounded_up(len(encodings)), self._width(max(lengths)))
+        shape = (len(encodings), self._width(max(lengths)))
         arrays = {
             "input_ids": np.full(shape, self._facts.pad_id or 0, np.int64),
             "attention_mask": np.zeros(shape, np.int64),
         }
-        # Attention to nothing at all is not defined.
-        arrays["attention_mask"][len(encodings) :] = 1
         if "token_type_ids" in self._inputs:
             arrays["token_type_ids"] = np.zeros(shape, np.int64)
         for row, (encoding, length) in enumerate(zip(encodings, lengths, strict=True)):

@@ -1,4 +1,4 @@
-"""Which texts of a batch share a pass through the model, and what the pass is filled up to."""
+"""Which texts of a batch share a pass, and what its texts are filled up to."""
 
 from __future__ import annotations
 
@@ -7,26 +7,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Below this part of the longest text's tokens, padding costs more than a pass of its own.
-LIKE_LENGTH = 0.7
 
-
-def passes(lengths: Sequence[int], *, max_texts: int, max_tokens: int) -> Iterator[list[int]]:
+def passes(
+    lengths: Sequence[int], *, counts: Sequence[int], max_tokens: int, overhead_tokens: int
+) -> Iterator[list[int]]:
     """Indices into lengths (tokens of each text), in groups to compute together, longest first.
 
-    A group has at most max_texts texts and max_tokens tokens, padding included; a text above that
-    goes alone. Its shortest text has at least LIKE_LENGTH of its longest one's tokens.
+    A group has one of counts (rising, 1 the first of them) of texts, and max_tokens tokens at most,
+    padding included; a text above that goes alone. Of all such groupings it is the one that costs
+    least, where a pass costs its tokens, padding included, and overhead_tokens more.
     """
-    group: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        longest = lengths[group[0]] if group else 0
-        full = len(group) >= max_texts or (len(group) + 1) * longest > max_tokens
-        if group and (full or lengths[index] < LIKE_LENGTH * longest):
-            yield group
-            group = []
-        group.append(index)
-    if group:
-        yield group
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    # What the texts from the nth on cost, and how many of them go first: found from the end.
+    least = [0] * (len(order) + 1)
+    first = [0] * len(order)
+    for start in reversed(range(len(order))):
+        longest = lengths[order[start]]
+        for count in counts:
+            end = start + count
+            if end > len(order) or (count > 1 and count * longest > max_tokens):
+                break
+            cost = overhead_tokens + count * longest + least[end]
+            if count == 1 or cost <= least[start]:
+                least[start], first[start] = cost, count
+    start = 0
+    while start < len(order):
+        yield order[start : start + first[start]]
+        start += first[start]
 
 
 def rounded_up(number: int, *, least: int = 1) -> int:

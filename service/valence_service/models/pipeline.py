@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from valence_service.sentiment import ModelInfo, Sentiment
 
+# A pass takes about the time of so many tokens, however few it has.
+OVERHEAD_TOKENS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineClassifier:
@@ -38,8 +41,9 @@ class PipelineClassifier:
         model, tokenizer = self.pipeline.model, self.pipeline.tokenizer
         for group in passes(
             used,
-            max_texts=len(texts) if pads(model, tokenizer) else 1,
+            counts=range(1, len(texts) + 1) if pads(model, tokenizer) else (1,),
             max_tokens=self.max_pass_tokens,
+            overhead_tokens=OVERHEAD_TOKENS,
         ):
             tokens = sum(used[index] for index in group)
             self.tokens.texts += tokens
