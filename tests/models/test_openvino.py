@@ -25,9 +25,10 @@ INPUTS = {"input_ids": np.array([[2, 5, 6, 3]]), "attention_mask": np.ones((1, 4
 
 def test_the_lone_form_computes_what_the_crowds_does(two_labels: str, tmp_path: Path) -> None:
     prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
-    crowd = compile_model(prepared, "f32", streams=2, threads=2)
+    crowd = compile_model(prepared, "f32", streams=2, threads=2, plain_attention=True)
     expected = crowd.create_infer_request().infer(INPUTS)[0]
-    lone = LoneForm(functools.partial(compile_model, prepared, "f32", streams=1, threads=2))
+    fused = functools.partial(compile_model, streams=1, threads=2, plain_attention=False)
+    lone = LoneForm(functools.partial(fused, prepared, "f32"))
     lone.compiling.join()
     with lone.computing():
         assert lone.infer(INPUTS) == pytest.approx(expected, abs=1e-5)
@@ -39,7 +40,7 @@ def test_the_lone_form_computes_what_the_crowds_does(two_labels: str, tmp_path: 
 def test_openvino_knows_the_setting_of_attention(two_labels: str, tmp_path: Path) -> None:
     prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
     with capture_logs() as logged:
-        compile_model(prepared, "f32", streams=1, threads=1)
+        compile_model(prepared, "f32", streams=1, threads=1, plain_attention=True)
     assert not logged
 
 
@@ -47,10 +48,10 @@ def test_an_openvino_that_does_not_know_it_computes_all_the_same(
     two_labels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
-    expected = compile_model(prepared, "f32", streams=1, threads=1)(INPUTS)[0]
+    expected = compile_model(prepared, "f32", streams=1, threads=1, plain_attention=True)(INPUTS)[0]
     monkeypatch.setattr(engine, "PLAIN_ATTENTION", {"NO_SUCH_SETTING": "DISABLE"})
     with capture_logs() as logged:
-        compiled = compile_model(prepared, "f32", streams=1, threads=1)
+        compiled = compile_model(prepared, "f32", streams=1, threads=1, plain_attention=True)
     assert [entry["event"] for entry in logged] == ["attention"]
     assert compiled(INPUTS)[0] == pytest.approx(expected, abs=1e-5)
 

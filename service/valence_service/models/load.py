@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from openvino import CompiledModel
-
     from valence_service.models.prepared import Prepared
     from valence_service.sentiment import Classifier
 
@@ -124,12 +122,14 @@ def _compiled(
 ) -> list[Classifier]:
     from valence_service.models.openvino import LoneForm, OpenVinoClassifier, compile_model
 
-    def compiled(streams: int) -> CompiledModel:
-        return compile_model(prepared, info.precision, streams=streams, threads=_cores())
-
-    crowd = compiled(streams)
+    compiled = functools.partial(compile_model, prepared, info.precision, threads=_cores())
+    crowd = compiled(streams=streams, plain_attention=True)
     # One stream has all the cores as it is.
-    lone = LoneForm(functools.partial(compiled, 1)) if streams > 1 else None
+    lone = (
+        LoneForm(functools.partial(compiled, streams=1, plain_attention=False))
+        if streams > 1
+        else None
+    )
     return [
         OpenVinoClassifier(
             info, crowd, lone, prepared, activation=activation, max_pass_tokens=max_pass_tokens

@@ -35,7 +35,7 @@ LEAST_TOKENS = 16
 # A pass takes the time of so many tokens, however few it has.
 OVERHEAD_TOKENS = 16
 # Attention in products and a softmax of their own, not in OpenVINO's fused kernel, which takes
-# twice their time for short texts: docs/decisions/0011-plain-attention.md.
+# twice their time for many short texts: docs/decisions/0011-plain-attention.md.
 PLAIN_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ openvino.Type.i64.to_dtype()
 
 
 def compile_model(
-    prepared: Prepared, precision: str, *, streams: int, threads: int
+    prepared: Prepared, precision: str, *, streams: int, threads: int, plain_attention: bool
 ) -> openvino.CompiledModel:
     """The model for the CPU, computing as many passes at once as there are streams."""
     settings: dict[str, int | str] = {
@@ -56,14 +56,15 @@ def compile_model(
         # What an int8 model does not do in int8, it does in what the processor does best.
         settings["INFERENCE_PRECISION_HINT"] = precision
     core = openvino.Core()
-    try:
-        return core.compile_model(prepared.model, "CPU", settings | PLAIN_ATTENTION)
-    except RuntimeError as error:
-        # OpenVINO does not document the setting, so another version may not know it.
-        if not any(name in str(error) for name in PLAIN_ATTENTION):
-            raise
-        log.warning("attention", setting=PLAIN_ATTENTION, reason="unknown to this OpenVINO")
-        return core.compile_model(prepared.model, "CPU", settings)
+    if plain_attention:
+        try:
+            return core.compile_model(prepared.model, "CPU", settings | PLAIN_ATTENTION)
+        except RuntimeError as error:
+            # OpenVINO does not document the setting, so another version may not know it.
+            if not any(name in str(error) for name in PLAIN_ATTENTION):
+                raise
+            log.warning("attention", setting=PLAIN_ATTENTION, reason="unknown to this OpenVINO")
+    return core.compile_model(prepared.model, "CPU", settings)
 
 
 class LoneForm:
