@@ -10,17 +10,19 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import report
 import texts
 import uvloop
 import valence_model
 from openloop import LATE, OK, REFUSED, Call, Caller, at_rate, saturated
-from subjects import HERE, Running, running, subjects
+from subjects import HERE, Running, Subject, running, subjects
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
@@ -29,6 +31,12 @@ FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 COMPARED = (report.OURS, "tutorial", "LitServe, OpenVINO inside")
 # Alone, before and after the long overload.
 LONE_CALLS_PER_SECOND, LONE_SECONDS = 20, 5
+REFUSER = Subject(
+    "a bare server",
+    (sys.executable, str(HERE / "refuser.py"), "{port}"),
+    "/valence.v1.SentimentService/Classify",
+    protocol="grpc",
+)
 RESULTS = HERE.parent / "build/overload.json"
 PAGE = """# Overload
 
@@ -47,6 +55,14 @@ generator shares the machine. The servers are those of the [benchmarks](benchmar
 {long_table}
 
 ![Answers and refusals a second, before, in and after the overload](overload/recovery.svg)
+
+## What can be had
+
+At the peak a call takes {call_ms:.2f} ms of a core, the load generator's part included: {cores}
+cores through {peak:.0f} calls a second. A bare grpc.aio server that refuses each of {rate:.0f} calls
+a second and does nothing else takes {refusal_ms:.2f} ms for each in the best of five rounds, the
+generator's part included. Cores that refuse do not compute: at three times the peak a server on
+grpc.aio can answer {most:.2f} of it here at most, (call - 3 refusals) / (call - refusal).
 """
 
 
@@ -106,6 +122,27 @@ async def long_overload(server: Running, sent: list[str], peak: float, seconds: 
     }
 
 
+async def refusal_seconds(
+    server: Running, sent: list[str], calls_per_second: float, seconds: float
+) -> float:
+    """Processor time of a call that a server refuses, the load generator's part included.
+
+    The least of five rounds: what is looked for is a bound.
+    """
+    processes = (psutil.Process(), psutil.Process(server.pid))
+
+    def spent() -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+    rounds = []
+    for _ in range(5):
+        began = spent()
+        calls = await offered(server, sent, calls_per_second, seconds / 5)
+        assert {call.kind for call in calls} == {REFUSED}
+        rounds.append((spent() - began) / len(calls))
+    return min(rounds)
+
+
 def write(results: dict[str, Any], docs: Path, *, seconds: float, long_seconds: float) -> Path:
     """The page and its plots; where it is."""
     (docs / "overload").mkdir(exist_ok=True)
@@ -133,6 +170,8 @@ def write(results: dict[str, Any], docs: Path, *, seconds: float, long_seconds: 
         "ms a lone caller waits, before": f"{long['lone ms before']:.1f}",
         "ms a lone caller waits, from one second after": f"{long['lone ms after']:.1f}",
     }
+    cores = len(psutil.Process().cpu_affinity())
+    call, refusal = cores / peak, results["refusal seconds"]
     page = docs / "overload.md"
     page.write_text(
         PAGE.format(
@@ -144,6 +183,12 @@ def write(results: dict[str, Any], docs: Path, *, seconds: float, long_seconds: 
             long_table="\n".join(
                 ["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())]
             ),
+            call_ms=1e3 * call,
+            cores=cores,
+            peak=peak,
+            refusal_ms=1e3 * refusal,
+            rate=2 * peak,
+            most=(call - 3 * refusal) / (call - refusal),
         )
     )
     return page
@@ -207,7 +252,7 @@ def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
         and (subject.name == report.OURS or arguments.only.lower() in subject.name.lower())
     ]
     results: dict[str, Any] = {"servers": {}}
-    with tqdm(total=len(chosen) * (len(FACTORS) + 1) + 1, unit="load") as bar:
+    with tqdm(total=len(chosen) * (len(FACTORS) + 1) + 2, unit="load") as bar:
         for subject in chosen:
             bar.set_description(subject.name)
             with (
@@ -222,6 +267,13 @@ def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
                         long_overload(server, sent, found["peak"], arguments.long_seconds)
                     )
                     bar.update()
+        bar.set_description(REFUSER.name)
+        with (
+            running(REFUSER) as server,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as on,
+        ):
+            results["refusal seconds"] = on.run(refusal_seconds(server, sent, arguments.seconds))
+        bar.update()
     return results
 
 
