@@ -59,10 +59,11 @@ generator shares the machine. The servers are those of the [benchmarks](benchmar
 ## What can be had
 
 At the peak a call takes {call_ms:.2f} ms of a core, the load generator's part included: {cores}
-cores through {peak:.0f} calls a second. A bare grpc.aio server that refuses each of {rate:.0f}
-calls a second and does nothing else takes {refusal_ms:.2f} ms for each in the best of five rounds, the
-generator's part included. Cores that refuse do not compute: at three times the peak a server on
-grpc.aio can answer {most:.2f} of it here at most, (call - 3 refusals) / (call - refusal).
+cores through {peak:.0f} calls a second. A bare grpc.aio server that refuses each of
+{rate:.0f} calls a second and does nothing else takes {refusal_ms:.2f} ms for each in the best of
+five rounds, the generator's part included. Cores that refuse do not compute: at three times the
+peak a server on grpc.aio can answer {most:.2f} of it here at most, which is
+(call - 3 refusals) / (call - refusal).
 """
 
 
