@@ -273,7 +273,11 @@ def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
             running(REFUSER) as server,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as on,
         ):
-            results["refusal seconds"] = on.run(refusal_seconds(server, sent, arguments.seconds))
+            # At three times the peak about two in three are refused.
+            rate = 2 * results["servers"][report.OURS]["peak"]
+            results["refusal seconds"] = on.run(
+                refusal_seconds(server, sent, rate, arguments.seconds)
+            )
         bar.update()
     return results
 
