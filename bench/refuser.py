@@ -18,7 +18,7 @@ ANSWER = pb.ClassifyResponse(sentiment=pb.Sentiment(label="POSITIVE")).Serialize
 
 
 async def classify(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-    """The answer, or RESOURCE_EXHAUSTED without details."""
+    """The answer. Aborts with RESOURCE_EXHAUSTED for a caller with less than MUCH_SECONDS."""
     if (context.time_remaining() or 0) < MUCH_SECONDS:
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no")
     return ANSWER

@@ -59,7 +59,7 @@ SERVERS = """## What is compared
 * **tutorial**: FastAPI on uvicorn, one `pipeline()` call in a thread for each request.
 * **LitServe**, **MLServer**, **Ray Serve**: with their batching on (at most 64 texts, 5 ms), the
   pipeline called on the batch, one worker that may use all cores. **OpenVINO inside** has the same
-  int8 model instead, so that serving itself is compared.
+  int8 model instead, compiled as OpenVINO does it by default, so that serving itself is compared.
 
 Their files are in `bench/peers/`, an environment for each.
 """

@@ -114,7 +114,7 @@ class TokenCount:
     texts: int = 0
     """Tokens of texts."""
     padding: int = 0
-    """Tokens that filled shorter texts and small passes up."""
+    """Tokens that filled shorter texts up."""
 
 
 class Classifier(Protocol):

@@ -34,8 +34,14 @@ def test_every_text_is_in_one_pass_and_the_bounds_hold(
     assert in_turn == sorted(lengths, reverse=True)
 
 
-@given(st.lists(st.integers(min_value=1, max_value=99), max_size=9), counts)
-def test_no_other_grouping_costs_less(lengths: list[int], counts: tuple[int, ...]) -> None:
+@given(
+    st.lists(st.integers(min_value=1, max_value=99), max_size=9),
+    counts,
+    st.integers(min_value=1, max_value=400),
+)
+def test_no_other_grouping_costs_less(
+    lengths: list[int], counts: tuple[int, ...], max_tokens: int
+) -> None:
     def cost(groups: list[list[int]]) -> int:
         return sum(OVERHEAD + len(group) * lengths[group[0]] for group in groups)
 
@@ -45,11 +51,12 @@ def test_no_other_grouping_costs_less(lengths: list[int], counts: tuple[int, ...
         if not rest:
             yield []
         for count in counts:
-            if count <= len(rest):
+            fits = count == 1 or (rest and count * lengths[rest[0]] <= max_tokens)
+            if fits and count <= len(rest):
                 for others in groupings(rest[count:]):
                     yield [rest[:count], *others]
 
-    found = list(passes(lengths, counts=counts, max_tokens=10_000, overhead_tokens=OVERHEAD))
+    found = list(passes(lengths, counts=counts, max_tokens=max_tokens, overhead_tokens=OVERHEAD))
     assert cost(found) == min(cost(groups) for groups in groupings(order))
 
 
