@@ -13,6 +13,7 @@ from tests.faults.running import Running
 TEXTS = 30_000
 TEXT_BYTES = 4_000
 READ = 2_000
+WARM = 400
 # A window of texts and their answers, and what grpc holds ahead: megabytes. All of the texts
 # together are four times as much.
 GROWTH_BYTES = 30 << 20
@@ -46,9 +47,11 @@ async def test_a_slow_reader_takes_no_room_and_holds_up_nobody(
         asyncio.timeout(PATIENCE_SECONDS),
     ):
         await ask_others()
-        # The kernels and the arrays of long texts stay, however they come.
-        batch = pb.BatchClassifyRequest(texts=[long] * 8)
-        await asyncio.gather(*(stub.BatchClassify(batch) for _ in range(8)))
+        # The kernels and the arrays of long texts stay, however they are read.
+        request = pb.StreamClassifyRequest(text=long)
+        async for _ in stub.StreamClassify(request for _ in range(WARM)):
+            pass
+        await stub.Classify(pb.ClassifyRequest(text=long))
         warm = server.rss_bytes
         slow = own.StreamClassify()
         sending = asyncio.create_task(send())

@@ -25,10 +25,9 @@ INPUTS = {"input_ids": np.array([[2, 5, 6, 3]]), "attention_mask": np.ones((1, 4
 
 def test_the_lone_form_computes_what_the_crowds_does(two_labels: str, tmp_path: Path) -> None:
     prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
-    crowd = compile_model(prepared, "f32", streams=2, threads=2, plain_attention=True)
+    crowd = compile_model(prepared, "f32", streams=2, threads=2)
     expected = crowd.create_infer_request().infer(INPUTS)[0]
-    fused = functools.partial(compile_model, streams=1, threads=2, plain_attention=False)
-    lone = LoneForm(functools.partial(fused, prepared, "f32"))
+    lone = LoneForm(functools.partial(compile_model, prepared, "f32", streams=1, threads=2))
     lone.compiling.join()
     with lone.computing():
         assert lone.infer(INPUTS) == pytest.approx(expected, abs=1e-5)
@@ -37,10 +36,18 @@ def test_the_lone_form_computes_what_the_crowds_does(two_labels: str, tmp_path: 
         assert lone.infer(INPUTS) == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_text_has_the_same_score_alone_and_among_others() -> None:
+    classifier: Any = load(None, engine="openvino", precision="int8", workers=2)
+    classifier._lone.compiling.join()
+    alone = [classifier.classify([text])[0] for text in models.TEXTS]
+    for one, among in zip(alone, classifier.classify(models.TEXTS), strict=True):
+        assert one.scores[0].score == pytest.approx(among.scores[0].score, abs=1e-6)
+
+
 def test_openvino_knows_the_setting_of_attention(two_labels: str, tmp_path: Path) -> None:
     prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
     with capture_logs() as logged:
-        compile_model(prepared, "f32", streams=1, threads=1, plain_attention=True)
+        compile_model(prepared, "f32", streams=1, threads=1)
     assert not logged
 
 
@@ -48,10 +55,10 @@ def test_an_openvino_that_does_not_know_it_computes_all_the_same(
     two_labels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
-    expected = compile_model(prepared, "f32", streams=1, threads=1, plain_attention=True)(INPUTS)[0]
+    expected = compile_model(prepared, "f32", streams=1, threads=1)(INPUTS)[0]
     monkeypatch.setattr(engine, "PLAIN_ATTENTION", {"NO_SUCH_SETTING": "DISABLE"})
     with capture_logs() as logged:
-        compiled = compile_model(prepared, "f32", streams=1, threads=1, plain_attention=True)
+        compiled = compile_model(prepared, "f32", streams=1, threads=1)
     assert [entry["event"] for entry in logged] == ["attention"]
     assert compiled(INPUTS)[0] == pytest.approx(expected, abs=1e-5)
 

@@ -123,13 +123,9 @@ def _compiled(
     from valence_service.models.openvino import LoneForm, OpenVinoClassifier, compile_model
 
     compiled = functools.partial(compile_model, prepared, info.precision, threads=_cores())
-    crowd = compiled(streams=streams, plain_attention=True)
+    crowd = compiled(streams=streams)
     # One stream has all the cores as it is.
-    lone = (
-        LoneForm(functools.partial(compiled, streams=1, plain_attention=False))
-        if streams > 1
-        else None
-    )
+    lone = LoneForm(functools.partial(compiled, streams=1)) if streams > 1 else None
     return [
         OpenVinoClassifier(
             info, crowd, lone, prepared, activation=activation, max_pass_tokens=max_pass_tokens

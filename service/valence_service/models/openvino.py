@@ -45,7 +45,7 @@ openvino.Type.i64.to_dtype()
 
 
 def compile_model(
-    prepared: Prepared, precision: str, *, streams: int, threads: int, plain_attention: bool
+    prepared: Prepared, precision: str, *, streams: int, threads: int
 ) -> openvino.CompiledModel:
     """The model for the CPU, computing as many passes at once as there are streams."""
     settings: dict[str, int | str] = {
@@ -56,15 +56,14 @@ def compile_model(
         # What an int8 model does not do in int8, it does in what the processor does best.
         settings["INFERENCE_PRECISION_HINT"] = precision
     core = openvino.Core()
-    if plain_attention:
-        try:
-            return core.compile_model(prepared.model, "CPU", settings | PLAIN_ATTENTION)
-        except RuntimeError as error:
-            # OpenVINO does not document the setting, so another version may not know it.
-            if not any(name in str(error) for name in PLAIN_ATTENTION):
-                raise
-            log.warning("attention", setting=PLAIN_ATTENTION, reason="unknown to this OpenVINO")
-    return core.compile_model(prepared.model, "CPU", settings)
+    try:
+        return core.compile_model(prepared.model, "CPU", settings | PLAIN_ATTENTION)
+    except RuntimeError as error:
+        # OpenVINO does not document the setting, so another version may not know it.
+        if not any(name in str(error) for name in PLAIN_ATTENTION):
+            raise
+        log.warning("attention", setting=PLAIN_ATTENTION, reason="unknown to this OpenVINO")
+        return core.compile_model(prepared.model, "CPU", settings)
 
 
 class LoneForm:
