@@ -278,7 +278,7 @@ async def _drain(
     await asyncio.sleep(min(NOTICE_SECONDS, grace_seconds / 10))
     servicer.refuse(Draining("the server is ending: call another one"))
     health.end()
-    await _quiet(servicer, min(QUIET_AT_MOST_SECONDS, grace_seconds / 3))
+    await _quiet(servicer, batcher, min(QUIET_AT_MOST_SECONDS, grace_seconds / 3))
     left = max(0.0, ends - time.monotonic())
     stopped = asyncio.create_task(server.stop(left))
     # The batcher fails what it could not compute a little before the server cuts calls off, so
@@ -288,16 +288,17 @@ async def _drain(
     await stopped
 
 
-async def _quiet(servicer: SentimentServicer, at_most_seconds: float) -> None:
-    """Until no call arrives any more, or the time is over."""
+async def _quiet(servicer: SentimentServicer, batcher: Batcher, at_most_seconds: float) -> None:
+    """Until all is answered and no call arrives any more, or the time is over."""
     ends = time.monotonic() + at_most_seconds
     quiet = False
     while not quiet and (asleep := time.monotonic()) < ends:
-        refused = servicer.refused_calls
+        refused, answered = servicer.refused_calls, batcher.idle
         await asyncio.sleep(QUIET_SECONDS)
         # On a machine too busy to wake this loop in time, silence says nothing.
         on_time = time.monotonic() - asleep < 2 * QUIET_SECONDS
-        quiet = on_time and refused == servicer.refused_calls
+        # And who is still to be answered may well call again.
+        quiet = on_time and answered and refused == servicer.refused_calls
 
 
 @contextmanager
