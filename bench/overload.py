@@ -155,11 +155,11 @@ def write(results: dict[str, Any], docs: Path, *, seconds: float, long_seconds: 
         parts = (found["loads"][str(f)].get(OK, 0) / found["peak"] for f in FACTORS)
         cells = "".join(f" {part:.2f} |" for part in parts)
         table.append(f"| {name}, answers in time, of the peak | {found['peak']:.0f} |{cells}")
+    ours, peak = results["servers"][report.OURS]["loads"], results["servers"][report.OURS]["peak"]
     for what, title in (("refused ms p50", "ms to a refusal, median"), (LATE, "late, calls/s")):
-        ours = results["servers"][report.OURS]["loads"]
         cells = "".join(f" {ours[str(f)].get(what, 0):.0f} |" for f in FACTORS)
         table.append(f"| {report.OURS}, {title} | |{cells}")
-    long, peak = results["long"], results["servers"][report.OURS]["peak"]
+    long = results["long"]
     rows = {
         "offered, calls/s": f"{long['offered']:.0f}",
         "answered in time, a second": f"{long.get(OK, 0):.0f}",
@@ -254,8 +254,7 @@ def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
         if subject.name in COMPARED
         and (subject.name == report.OURS or arguments.only.lower() in subject.name.lower())
     ]
-    cores = len(os.sched_getaffinity(0))
-    results: dict[str, Any] = {"servers": {}, "cores": cores}
+    results: dict[str, Any] = {"servers": {}, "cores": len(os.sched_getaffinity(0))}
     with tqdm(total=len(chosen) * (len(FACTORS) + 1) + 2, unit="load") as bar:
         for subject in chosen:
             bar.set_description(subject.name)

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 # Load balancers learn of NOT_SERVING in this time and send no more; until then calls are taken.
 NOTICE_SECONDS = 0.5
 # grpc ends calls that have arrived and not yet begun with CANCELLED (grpc/grpc#41785). So it is
-# told to stop only when none has arrived for QUIET_SECONDS; those that do are told UNAVAILABLE.
+# told to stop only when all is answered and none has arrived for QUIET_SECONDS; those that do are
+# told UNAVAILABLE.
 QUIET_SECONDS = 0.25
 QUIET_AT_MOST_SECONDS = 3.0
 # For the last spans to be sent, within the grace.
