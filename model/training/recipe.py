@@ -1,8 +1,9 @@
 """The recipe: which runs make the model, and which texts each of them reads.
 
-Teachers learn from labels. Students learn from labels and from what the teachers say of texts
-without a label of their own: sentences of long reviews, and sentences that bear the stars of the
-whole review.
+The first runs fine-tune the base on labels. The teacher, a larger model, learns from labels too.
+The students go on from the mean of the first runs, and learn from labels and from what the teacher
+says of sentences without a label of their own: those of longer reviews, and sentences that bear the
+stars of the whole review.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_TOKENS = 96
-# Teachers are surer than they are right.
-TEACHER_TEMPERATURE = 1.3
+# A sentence is doubtful where the students' start gives log-odds nearer to 0 than this, or another
+# label than the review has.
+DOUBT_LOG_ODDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -29,21 +31,26 @@ class Source:
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """How one training file enters an epoch by the texts alone; a model gives the labels.
+    """How training files enter an epoch by their sentences alone; the teacher gives the labels.
 
-    ``sentences`` splits its reviews into sentences. ``log_odds`` is what the row's own label,
-    which is the whole review's, adds to the model's log-odds: doubtful sentences lean its way.
+    Drawn are as many ``doubtful`` ones, of which there is most to learn, and as many ``others``.
+    ``log_odds`` is what the row's own label, which is the whole review's, adds to the teacher's
+    log-odds: what can be read in two ways leans its way.
     """
 
-    file: str
-    rows: int
+    files: tuple[str, ...]
+    doubtful: int
+    others: int
     log_odds: float
-    sentences: bool = True
 
 
 @dataclass(frozen=True)
 class Run:
-    """A training from one seed, the learning rate falling in a line."""
+    """A training from one seed, the learning rate falling in a line.
+
+    Each layer learns at ``layer_decay`` times the rate of the one above. Where ``frozen_layers`` is
+    not 0, that many of the lowest and the word vectors stay as they are.
+    """
 
     name: str
     seed: int
@@ -51,8 +58,12 @@ class Run:
     learning_rate: float
     final_learning_rate: float
     sources: tuple[Source, ...]
-    unlabelled: tuple[Unlabelled, ...] = ()
     min_words: int = 1
+    layer_decay: float = 1.0
+    frozen_layers: int = 0
+
+
+_CATEGORIES = ("books", "dvd", "electronics", "kitchen")
 
 
 def _labelled(*, products: int, businesses: int, clothes: int) -> tuple[Source, ...]:
@@ -67,7 +78,7 @@ def _labelled(*, products: int, businesses: int, clothes: int) -> tuple[Source, 
         Source("cad_imdb.train_revised", max_tokens=160),
         *(
             Source(f"amazon_multidomain.{category}_train80", rows=products)
-            for category in ("books", "dvd", "electronics", "kitchen")
+            for category in _CATEGORIES
         ),
         Source("imdb.train", rows=800),
         Source("womens_clothing.train80", rows=clothes),
@@ -76,25 +87,75 @@ def _labelled(*, products: int, businesses: int, clothes: int) -> tuple[Source, 
     )
 
 
-_TEACHERS_READ = _labelled(products=400, businesses=2_600, clothes=600)
-TEACHERS = (
-    Run("teacher 1", 1, 2, 1e-4, 3.3e-5, _TEACHERS_READ),
+_FIRST_READ = _labelled(products=400, businesses=2_600, clothes=600)
+FIRST = (
     Run(
-        "teacher 2",
-        2,
-        2,
-        1e-4,
-        3.3e-5,
-        (*_TEACHERS_READ, Source("yelp_style_weak.test", rows=40_000)),
+        name="first 1",
+        seed=1,
+        epochs=2,
+        learning_rate=1e-4,
+        final_learning_rate=3.3e-5,
+        sources=_FIRST_READ,
+    ),
+    Run(
+        name="first 2",
+        seed=2,
+        epochs=2,
+        learning_rate=1e-4,
+        final_learning_rate=3.3e-5,
+        sources=(*_FIRST_READ, Source("yelp_style_weak.test", rows=40_000)),
     ),
 )
+# Eight times the students' size, so it reads less.
+TEACHER = Run(
+    name="teacher",
+    seed=1,
+    epochs=1,
+    learning_rate=5e-5,
+    final_learning_rate=0.0,
+    sources=(
+        Source("sst2_detok.train_phrases", rows=46_000),
+        Source("mr.all"),
+        Source("sst3.train_sentences"),
+        Source("vader_rated.movie"),
+        Source("cad_imdb.train_revised", max_tokens=128),
+        *(Source(f"amazon_multidomain.{category}_train80", rows=200) for category in _CATEGORIES),
+        Source("imdb.train", rows=300),
+        Source("womens_clothing.train80", rows=300),
+        Source("yelp10k.train80", rows=1_500),
+        Source("goemotions.train", rows=8_000),
+    ),
+    min_words=5,
+    layer_decay=0.95,
+    frozen_layers=3,
+)
 _STUDENTS_READ = _labelled(products=300, businesses=1_600, clothes=400)
-_STUDENTS_ASK = (
-    Unlabelled("yelp_style_weak.test", rows=35_000, log_odds=1.5, sentences=False),
-    Unlabelled("imdb.train", rows=21_000, log_odds=0.7),
-    Unlabelled("yelp10k.train80", rows=21_000, log_odds=1.0),
+UNLABELLED = (
+    Unlabelled(("yelp10k.train80",), doubtful=24_000, others=16_000, log_odds=0.7),
+    Unlabelled(("womens_clothing.train80",), doubtful=1_000, others=2_000, log_odds=0.5),
+    Unlabelled(
+        tuple(f"amazon_multidomain.{category}_train80" for category in _CATEGORIES),
+        doubtful=9_000,
+        others=5_000,
+        log_odds=0.5,
+    ),
+    Unlabelled(
+        ("yelp_style_weak.dev", "yelp_style_weak.test"),
+        doubtful=17_000,
+        others=11_000,
+        log_odds=1.0,
+    ),
+    Unlabelled(("imdb.train",), doubtful=12_000, others=11_000, log_odds=0.5),
 )
 STUDENTS = tuple(
-    Run(f"student {number}", 10 + number, 1, 6e-5, 0.0, _STUDENTS_READ, _STUDENTS_ASK, min_words=3)
+    Run(
+        name=f"student {number}",
+        seed=10 + number,
+        epochs=1,
+        learning_rate=8e-5,
+        final_learning_rate=0.0,
+        sources=_STUDENTS_READ,
+        min_words=3,
+    )
     for number in (1, 2)
 )

@@ -1,35 +1,41 @@
 """Train the embedded model: ``make train DATA=folder``.
 
-Teachers are fine-tuned from the base on labelled texts. The mean of their weights after each epoch
-(Wortsman et al. 2022, arXiv:2203.05482) is better than any of them, and labels more texts. Students
-go on from that mean over both; the mean of the students is the model. One temperature calibrates
-it (Guo et al. 2017, arXiv:1706.04599) and is folded into the last layer, so that a plain softmax
-gives the calibrated probability in every runtime.
+Two first runs fine-tune the base on labels; the mean of their weights after each epoch (Wortsman et
+al. 2022, arXiv:2203.05482) is better than any of them. A teacher, eight times as large, is
+fine-tuned on labels too, and says what it thinks of those texts and of sentences that have no label
+(Hinton et al. 2015, arXiv:1503.02531). Students go on from the mean over all of it; the mean of the
+students is the model. One temperature calibrates it (Guo et al. 2017, arXiv:1706.04599) and is
+folded into the last layer, so that a plain softmax gives the calibrated probability in every
+runtime.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import openvino
 import torch
-from base import base_folder, load_base, save
-from batches import Batch, batches
+from base import base_folder, load_base, save, teacher_folder
+from batches import batches
 from data import dev_rows
-from evaluate import logits_of, report, torch_form
-from mixture import Mixture
-from recipe import STUDENTS, TEACHERS, Run
-from tokenizers import Tokenizer
+from evaluate import compiled_form, logits_of, read_tokenizer, report, torch_form
+from mixture import Example, LogOdds, Mixture, softened
+from recipe import FIRST, STUDENTS, TEACHER, UNLABELLED, Run
 from tqdm import tqdm
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedModel
 
 SEED = 20_260
 WARMUP_FRACTION = 0.06
 WEIGHT_DECAY = 0.01
+ASKED = 5_000  # texts at once, between two steps of the progress bar
 # Chosen for the likeness of their texts to what people write; the adversarial sets would ask
 # for a doubt that ordinary text does not deserve.
 TEMPERATURE_FILES = ("sst2_detok.dev", "cad_imdb.dev_original", "cad_imdb.dev_revised")
@@ -42,18 +48,20 @@ def mean(weights: list[Weights]) -> Weights:
     return {name: sum(each[name] for each in weights) / len(weights) for name in weights[0]}
 
 
-def plan(run: Run, start: PreTrainedModel, data: Path, tokenizer: Tokenizer) -> list[list[Batch]]:
-    """The batches of each epoch; start labels what has no label."""
-    mixture = Mixture(data, run)
-    rng = np.random.default_rng(run.seed)
+def log_odds(model: PreTrainedModel, folder: Path) -> LogOdds:
+    """The model in bf16, as OpenVINO computes it; folder has its tokenizer."""
+    ids = torch.ones(1, 8, dtype=torch.long)
+    converted = openvino.convert_model(
+        model.eval(), example_input={"input_ids": ids, "attention_mask": ids}
+    )
+    logits = compiled_form(folder, converted, "bf16")
 
-    def log_odds_of(texts: list[str]) -> np.ndarray:
-        logits = logits_of(start, tokenizer, texts)
-        return np.asarray(logits[:, 1] - logits[:, 0])
+    def of(texts: list[str]) -> np.ndarray:
+        said = [logits(texts[at : at + ASKED]) for at in tqdm(range(0, len(texts), ASKED), "asked")]
+        both = np.concatenate(said)
+        return np.asarray(both[:, 1] - both[:, 0])
 
-    start.eval()
-    asked = mixture.ask(log_odds_of)
-    return [batches(mixture.epoch() + asked, tokenizer, rng) for _ in range(run.epochs)]
+    return of
 
 
 def learning_rate(run: Run, step: int, steps: int) -> float:
@@ -65,26 +73,46 @@ def learning_rate(run: Run, step: int, steps: int) -> float:
     return run.learning_rate + done * (run.final_learning_rate - run.learning_rate)
 
 
-def train(model: PreTrainedModel, run: Run, epochs: list[list[Batch]]) -> list[Weights]:
+def parameter_groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
+    """What learns, each with its ``share`` of the learning rate."""
+    layers = model.config.num_hidden_layers
+    groups = []
+    for name, parameter in model.named_parameters():
+        found = re.search(r"\.layer\.(\d+)\.", name)
+        layer = int(found[1]) if found else 0 if ".embeddings." in name else layers
+        if run.frozen_layers and layer < run.frozen_layers:
+            parameter.requires_grad_(False)
+        else:
+            groups.append({"params": [parameter], "share": run.layer_decay ** (layers - layer)})
+    return groups
+
+
+def train(
+    model: PreTrainedModel, tokenizer: Tokenizer, run: Run, epochs: list[list[Example]]
+) -> list[Weights]:
     """A run, with a progress bar; the weights after each epoch."""
     torch.manual_seed(run.seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), run.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
-    )
+    rng = np.random.default_rng(run.seed)
+    batched = [batches(examples, tokenizer, rng) for examples in epochs]
+    groups = parameter_groups(model, run)
+    learning = [parameter for group in groups for parameter in group["params"]]
+    optimizer = torch.optim.AdamW(groups, run.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
     weights = []
-    steps = sum(map(len, epochs))
+    steps = sum(map(len, batched))
     with tqdm(total=steps, unit="batch", smoothing=0.02, desc=run.name) as bar:
-        for epoch in epochs:
+        for epoch in batched:
             model.train()
             for batch in epoch:
-                optimizer.param_groups[0]["lr"] = learning_rate(run, int(bar.n), steps)
+                rate = learning_rate(run, int(bar.n), steps)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * group["share"]
                 with torch.autocast("cpu", torch.bfloat16):
                     logits = model(input_ids=batch.ids, attention_mask=batch.mask).logits
                 loss = torch.nn.functional.binary_cross_entropy_with_logits(
                     (logits[:, 1] - logits[:, 0]).float(), batch.positive
                 )
                 loss.backward()  # type: ignore[no-untyped-call]  # torch types it not
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                torch.nn.utils.clip_grad_norm_(learning, 1.0)
                 optimizer.step()
                 optimizer.zero_grad()
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
@@ -120,20 +148,32 @@ def main() -> None:
 
     torch.manual_seed(SEED)
     base = base_folder()
-    model = load_base(base, SEED)
-    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    model, tokenizer = load_base(base, SEED), read_tokenizer(base)
     start = {name: value.clone() for name, value in model.state_dict().items()}
-    for runs in (TEACHERS, STUDENTS):
-        trained: list[Weights] = []
-        for run in runs:
-            model.load_state_dict(start)
-            trained += train(model, run, plan(run, model, data, tokenizer))
-        start = mean(trained)
+    trained: list[Weights] = []
+    for run in FIRST:
         model.load_state_dict(start)
-        save(model, base, arguments.out, temperature_of(model, tokenizer, data))
-        print(report(torch_form(arguments.out), data), flush=True)
+        mixture = Mixture(data, run)
+        trained += train(model, tokenizer, run, [mixture.epoch() for _ in range(run.epochs)])
+    start = mean(trained)
+    model.load_state_dict(start)
+
+    with tempfile.TemporaryDirectory() as unpacked:
+        folder = teacher_folder(Path(unpacked))
+        teacher = load_base(folder, SEED)
+        train(teacher, read_tokenizer(folder), TEACHER, [Mixture(data, TEACHER).epoch()])
+        says = log_odds(teacher, folder)
+    mixture = Mixture(data, STUDENTS[0])
+    examples = softened(mixture.epoch(), says)
+    examples += mixture.ask(UNLABELLED, log_odds(model, base), says)
+
+    trained = []
+    for run in STUDENTS:
+        model.load_state_dict(start)
+        trained += train(model, tokenizer, run, [examples] * run.epochs)
+    model.load_state_dict(mean(trained))
+    save(model, base, arguments.out, temperature_of(model, tokenizer, data))
+    print(report(torch_form(arguments.out), data), flush=True)
 
 
 if __name__ == "__main__":
