@@ -57,8 +57,8 @@ def log_odds(model: PreTrainedModel, folder: Path) -> LogOdds:
     logits = compiled_form(folder, converted, "bf16")
 
     def of(texts: list[str]) -> np.ndarray:
-        said = [logits(texts[at : at + ASKED]) for at in tqdm(range(0, len(texts), ASKED), "asked")]
-        both = np.concatenate(said)
+        steps = tqdm(range(0, len(texts), ASKED), desc="asked")
+        both = np.concatenate([np.empty((0, 2)), *(logits(texts[at : at + ASKED]) for at in steps)])
         return np.asarray(both[:, 1] - both[:, 0])
 
     return of
