@@ -45,7 +45,8 @@ Written by `make overload`. Callers come at a steady rate, whether they are answ
 each has a deadline of {deadline:.0f} s: an answer after it is lost. The load is in multiples of
 each server's own peak, which is what it answers {callers} callers a second who wait for each answer
 before they ask again. Short texts of about 23 tokens, {seconds:.0f} s for each load; the load
-generator shares the machine. The servers are those of the [benchmarks](benchmarks.md).
+generator shares the machine: {cpu}, {cores} cores. The servers are those of the
+[benchmarks](benchmarks.md).
 
 {table}
 
@@ -64,7 +65,8 @@ and {best:.0f} answers a second in the best of these runs. A bare grpc.aio serve
 of {rate:.0f} calls a second and does nothing else takes {refusal_ms:.2f} ms for each in the best of
 five rounds, the generator's part included. Cores that refuse do not compute: at three times the
 peak a server on grpc.aio can answer about {most:.2f} of it here, which is
-(cores - 3 peaks x refusal) / (call - refusal) / peak.
+(cores - 3 peaks x refusal) / (call - refusal) / peak. For nine tenths, a call would have to cost as
+much as 21 refusals; the quicker a server answers, the less of its peak is left.
 """
 
 
@@ -187,6 +189,7 @@ def write(results: dict[str, Any], docs: Path, *, seconds: float, long_seconds: 
                 ["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())]
             ),
             call_ms=1e3 * call,
+            cpu=report.cpu_name(),
             cores=cores,
             best=best,
             refusal_ms=1e3 * refusal,

@@ -90,20 +90,12 @@ def _introduction(runs: Runs) -> str:
     for packages in sorted(PEERS.glob("*.txt")):
         pins = (line.split("==") for line in packages.read_text().splitlines())
         versions |= {name: pin for name, pin in pins if name.startswith(packages.stem)}
-    cpu = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return INTRODUCTION.format(
         minutes=7 * rounds,
         rounds=rounds,
         s="s" * (rounds != 1),
-        cpu=cpu,
+        cpu=cpu_name(),
         cores=len(os.sched_getaffinity(0)),
         memory=round(memory),
         python=platform.python_version(),
@@ -217,3 +209,15 @@ def _plot_bars(runs: Runs, measure: str, name: str, path: Path) -> None:
     axes.bar_label(bars, fmt="%.1f" if max(values) < 100 else "%.0f", padding=3)
     axes.set(title=PLOTS[name])
     save(figure, path)
+
+
+def cpu_name() -> str:
+    """What the processor calls itself."""
+    return next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
