@@ -11,7 +11,14 @@ from valence_service.engine import batcher as batcher_module
 from valence_service.engine.batcher import Batcher
 from valence_service.engine.canary import Canary, ReplicaBroken
 from valence_service.engine.queue import Lane
-from valence_service.sentiment import LabelScore, ModelFailed, Polarity, Sentiment, Unhealthy
+from valence_service.sentiment import (
+    Draining,
+    LabelScore,
+    ModelFailed,
+    Polarity,
+    Sentiment,
+    Unhealthy,
+)
 
 from tests.engine.fakes import (
     FakeClassifier,
@@ -196,7 +203,7 @@ async def test_closing_fails_what_a_broken_replica_left() -> None:
         sick.release()
         await until_broken(batcher)
         assert not await batcher.close(timeout_seconds=0)
-        assert all(answer.done() for answer in answers)
+        assert all(isinstance(answer.exception(), Draining) for answer in answers)
         assert batcher.idle
 
 
