@@ -189,7 +189,7 @@ def write(results: dict[str, Any], docs: Path, *, seconds: float, long_seconds: 
                 ["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items())]
             ),
             call_ms=1e3 * call,
-            cpu=report.cpu_name(),
+            cpu=results["cpu"],
             cores=cores,
             best=best,
             refusal_ms=1e3 * refusal,
@@ -257,7 +257,11 @@ def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
         if subject.name in COMPARED
         and (subject.name == report.OURS or arguments.only.lower() in subject.name.lower())
     ]
-    results: dict[str, Any] = {"servers": {}, "cores": len(os.sched_getaffinity(0))}
+    results: dict[str, Any] = {
+        "servers": {},
+        "cpu": report.cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+    }
     with tqdm(total=len(chosen) * (len(FACTORS) + 1) + 2, unit="load") as bar:
         for subject in chosen:
             bar.set_description(subject.name)
