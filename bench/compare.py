@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 from collections import defaultdict
@@ -15,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import engine_alone
 import load
+import psutil
 import report
 import texts
 import valence_model
 from report import Runs
-from subjects import HERE, Subject, running, subjects
+from subjects import BARE, HERE, Subject, running, subjects
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
@@ -28,6 +31,7 @@ CALLERS = (1, 8, 64, 256)
 QUICK_CALLERS = (1, 64)
 QUICK_SECONDS = 1.5
 WARM_SECONDS = 2.0
+LONE_TURNS, LONE_SECONDS = 10, 0.4
 RESULTS = HERE.parent / "build/bench.json"
 
 
@@ -70,7 +74,27 @@ def measure(
     return found
 
 
-def engine_alone(model: Path, seconds: float) -> dict[str, float]:
+def bare(texts: list[str], seconds: float) -> dict[str, float]:
+    """What grpc.aio costs without a model: milliseconds of a core, the load generator's included.
+
+    Of a call where 64 callers wait for each answer, and of a text in a stream.
+    """
+    with running(BARE) as server:
+        load.unary(server, texts, callers=64, seconds=WARM_SECONDS)
+        psutil.cpu_percent()  # the next one is counted from here
+        calls = load.unary(server, texts, callers=64, seconds=seconds).texts_per_second
+        calls_cores = psutil.cpu_percent() / 100 * psutil.cpu_count()
+        streamed = load.stream(server, texts, seconds=seconds)
+        stream_cores = psutil.cpu_percent() / 100 * psutil.cpu_count()
+        lone = load.unary(server, texts, callers=1, seconds=seconds)
+    return {
+        "core ms, call": 1e3 * calls_cores / calls,
+        "core ms, text": 1e3 * stream_cores / streamed,
+        "ms, p50, 1 callers": lone.wait_ms[50],
+    }
+
+
+def engine(model: Path, seconds: float) -> dict[str, float]:
     """The same engine in a loop, without a server."""
     found = {}
     for chosen in ("short", "mixed"):
@@ -81,11 +105,24 @@ def engine_alone(model: Path, seconds: float) -> dict[str, float]:
             text=True,
             check=True,
         ).stdout
-        alone = json.loads(printed.splitlines()[-1])
-        found[f"texts/s, {chosen}"] = alone["texts_per_second"]
-        if chosen == "short":
-            found["ms, one text"] = alone["lone_ms"]
+        found[f"texts/s, {chosen}"] = float(printed)
     return found
+
+
+def lone(ours: Subject, model: Path, texts: list[str]) -> dict[str, float]:
+    """What a lone caller waits beyond the engine's own time for the text.
+
+    Both are asked in turns, as the pace of a machine that is shared changes within seconds.
+    """
+    classifier = engine_alone.load(model)[0]
+    beyond = []
+    with running(ours) as server:
+        load.unary(server, texts, callers=1, seconds=WARM_SECONDS)
+        for _ in range(LONE_TURNS):
+            own = engine_alone.lone_ms(classifier, texts[0])
+            waited = load.unary(server, texts, callers=1, seconds=LONE_SECONDS)
+            beyond.append(waited.wait_ms[50] - own)
+    return {"ms, beyond the engine": statistics.median(beyond)}
 
 
 def main() -> None:
@@ -122,7 +159,7 @@ def compare(model: Path, plan: Plan, only: str) -> Runs:
     ]
     runs: Runs = defaultdict(lambda: defaultdict(list))
     steps = len(plan.callers) + 4
-    with tqdm(total=plan.rounds * (len(chosen) * steps + 1), unit="load") as bar:
+    with tqdm(total=plan.rounds * (len(chosen) * steps + 3), unit="load") as bar:
         for number in range(plan.rounds):
             # Another order in each round: who comes first may find the machine cooler.
             for subject in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]:
@@ -130,8 +167,16 @@ def compare(model: Path, plan: Plan, only: str) -> Runs:
                 for name, value in measure(subject, sets, plan, bar).items():
                     runs[subject.name][name].append(value)
             bar.set_description(f"round {number + 1}, {report.ENGINE}")
-            for name, value in engine_alone(model, plan.seconds).items():
+            for name, value in engine(model, plan.seconds).items():
                 runs[report.ENGINE][name].append(value)
+            bar.update()
+            bar.set_description(f"round {number + 1}, a lone caller beside the engine")
+            for name, value in lone(chosen[0], model, sets["short"]).items():
+                runs[report.OURS][name].append(value)
+            bar.update()
+            bar.set_description(f"round {number + 1}, {BARE.name}")
+            for name, value in bare(sets["short"], plan.seconds).items():
+                runs[BARE.name][name].append(value)
             bar.update()
     return runs
 

@@ -1,15 +1,15 @@
-"""The engine without a server around it: ``python engine_alone.py FOLDER SET SECONDS``, JSON out.
+"""The engine without a server around it: ``python engine_alone.py FOLDER SET SECONDS``.
 
 Each of its workers is fed batches of 64 texts in a loop, as busily as a thread can.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import texts
@@ -22,12 +22,11 @@ BATCH = 64
 LONE_PASSES = 200
 
 
-def main() -> None:
-    """Measure, and print texts a second and the wait for one text in milliseconds."""
-    folder, chosen, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+def load(folder: Path) -> Sequence[Classifier]:
+    """The model as the service computes it, a classifier for each worker."""
     settings = read_settings([])
     source = ModelSource(
-        name=folder,
+        name=str(folder),
         revision=None,
         engine="openvino",
         precision="auto",
@@ -35,10 +34,15 @@ def main() -> None:
         cache_dir=settings.cache_dir,
         label_valence={},
     )
-    classifiers = load_classifiers(source, workers=None, max_pass_tokens=settings.max_batch_tokens)
-    tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+    return load_classifiers(source, workers=None, max_pass_tokens=settings.max_batch_tokens)
+
+
+def main() -> None:
+    """Measure, and print texts a second."""
+    folder, chosen, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+    classifiers = load(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     these = {"short": texts.short, "mixed": texts.mixed}[chosen](tokenizer)
-    lone = lone_ms(classifiers[0], these[0])
     batch = these * (BATCH // len(these))
     counted_from = time.perf_counter() + seconds / 2
     counts = [0] * len(classifiers)
@@ -53,7 +57,7 @@ def main() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    print(json.dumps({"texts_per_second": sum(counts) / seconds, "lone_ms": lone}))
+    print(sum(counts) / seconds)
 
 
 def lone_ms(classifier: Classifier, text: str) -> float:

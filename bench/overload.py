@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import statistics
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ import texts
 import uvloop
 import valence_model
 from openloop import LATE, OK, REFUSED, Call, Caller, at_rate, saturated
-from subjects import HERE, Running, Subject, running, subjects
+from subjects import BARE, HERE, Running, running, subjects
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
@@ -32,12 +31,6 @@ FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 COMPARED = (report.OURS, "tutorial", "LitServe, OpenVINO inside")
 # Alone, before and after the long overload.
 LONE_CALLS_PER_SECOND, LONE_SECONDS = 20, 5
-REFUSER = Subject(
-    "a bare server",
-    (sys.executable, str(HERE / "refuser.py"), "{port}"),
-    "/valence.v1.SentimentService/Classify",
-    protocol="grpc",
-)
 RESULTS = HERE.parent / "build/overload.json"
 PAGE = """# Overload
 
@@ -277,9 +270,9 @@ def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
                         long_overload(server, sent, found["peak"], arguments.long_seconds)
                     )
                     bar.update()
-        bar.set_description(REFUSER.name)
+        bar.set_description(BARE.name)
         with (
-            running(REFUSER) as server,
+            running(BARE) as server,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as on,
         ):
             # At three times the peak about two in three are refused.

@@ -14,11 +14,13 @@ import matplotlib.pyplot as plt
 from load import PERCENTILES
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from subjects import PEERS
+from subjects import BARE, PEERS
 
 Runs = dict[str, dict[str, list[float]]]
 """By server and measure, a value for each round."""
 OURS, ENGINE = "Valence", "engine alone"
+# What the answers are made of, which is no peer.
+PARTS = (ENGINE, BARE.name)
 PLOTS = {
     "throughput": "Texts a second against callers",
     "waits": "Milliseconds that 64 callers wait, by percentile",
@@ -63,6 +65,20 @@ SERVERS = """## What is compared
 
 Their files are in `bench/peers/`, an environment for each.
 """
+BOUNDS = """## What can be had
+
+The engine alone, fed full batches in a loop by a thread for each worker, takes {engine_ms:.2f} ms of a core for a
+short text. A bare grpc.aio server (`bench/bare.py`), which has no model and answers at once, takes
+{call_ms:.2f} ms for each call of 64 callers and {text_ms:.2f} ms for each text of a stream, the load
+generator's part included. Both share the cores. So without a single instruction of its own and with
+full batches, a service on grpc.aio would have:
+
+| | of the engine alone | against tutorial |
+|---|---|---|
+{rows}
+
+A lone caller waits {lone_ms:.2f} ms for the bare server.
+"""
 
 
 def write(runs: Runs, docs: Path) -> Path:
@@ -76,7 +92,18 @@ def write(runs: Runs, docs: Path) -> Path:
     page = docs / "benchmarks.md"
     pictures = "\n".join(f"![{title}](benchmarks/{name}.svg)\n" for name, title in PLOTS.items())
     page.write_text(
-        "\n".join((_introduction(runs), _table(runs), "", _ratios(runs), "", pictures, SERVERS))
+        "\n".join(
+            (
+                _introduction(runs),
+                _table(runs),
+                "",
+                _ratios(runs),
+                "",
+                pictures,
+                _bounds(runs),
+                SERVERS,
+            )
+        )
     )
     return page
 
@@ -96,11 +123,15 @@ def _introduction(runs: Runs) -> str:
         rounds=rounds,
         s="s" * (rounds != 1),
         cpu=cpu_name(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=_cores(),
         memory=round(memory),
         python=platform.python_version(),
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
     )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _table(runs: Runs) -> str:
@@ -117,7 +148,7 @@ def _table(runs: Runs) -> str:
         + " | ".join(cell(measures.get(key), digits) for key, _, digits in COLUMNS)
         + " |"
         for name, measures in runs.items()
-        if name != ENGINE
+        if name not in PARTS
     ]
     return "\n".join((head, "|---" * (len(COLUMNS) + 1) + "|", *rows))
 
@@ -135,7 +166,7 @@ def _ratios(runs: Runs) -> str:
     many, mixed, stream = "texts/s, 64 callers", "texts/s, mixed, 64 callers", "texts/s, stream"
     lone = "ms, p50, 1 callers"
     lines = ["| Valence's | ratio |", "|---|---|"]
-    others = [name for name in runs if name not in (OURS, ENGINE)]
+    others = [name for name in runs if name not in (OURS, *PARTS)]
     lines += [row("texts/s, 64 callers", many, name, many) for name in others]
     if "tutorial" in runs:
         lines += [
@@ -149,9 +180,39 @@ def _ratios(runs: Runs) -> str:
         row("texts/s, 64 callers", many, ENGINE, "texts/s, short"),
         row("texts/s, one stream", stream, ENGINE, "texts/s, short"),
     ]
-    less = median(OURS, lone) - median(ENGINE, "ms, one text")
-    lines.append(f"| a lone caller's wait less the engine's own time | {less:.2f} ms |")
+    beyond = median(OURS, "ms, beyond the engine")
+    lines.append(f"| a lone caller's wait less the engine's own time | {beyond:.2f} ms |")
     return "\n".join(lines)
+
+
+def _bounds(runs: Runs) -> str:
+    """What grpc.aio takes by itself, and what it leaves."""
+
+    def median(name: str, measure: str) -> float:
+        return statistics.median(runs[name][measure])
+
+    def row(title: str, sent: str, load: str) -> str:
+        alone = median(ENGINE, f"texts/s, {sent}")
+        most = 1 / (1 / alone + median(BARE.name, f"core ms, {load}") / 1e3 / _cores())
+        against = "-"
+        if "tutorial" in runs:
+            kind = "texts/s, 64 callers" if sent == "short" else "texts/s, mixed, 64 callers"
+            against = f"{most / median('tutorial', kind):.1f}"
+        return f"| {title} | {most / alone:.2f} | {against} |"
+
+    return BOUNDS.format(
+        engine_ms=1e3 * _cores() / median(ENGINE, "texts/s, short"),
+        call_ms=median(BARE.name, "core ms, call"),
+        text_ms=median(BARE.name, "core ms, text"),
+        lone_ms=median(BARE.name, "ms, p50, 1 callers"),
+        rows="\n".join(
+            (
+                row("texts/s, 64 callers", "short", "call"),
+                row("texts/s, one stream", "short", "text"),
+                row("texts/s, mixed lengths, 64 callers", "mixed", "call"),
+            )
+        ),
+    )
 
 
 def plot() -> tuple[Figure, Axes]:
@@ -178,7 +239,7 @@ def _plot_lines(runs: Runs, path: Path) -> None:
     figure, axes = plot()
     callers = sorted(int(found[1]) for name in runs[OURS] if (found := _CALLERS.fullmatch(name)))
     for name, measures in runs.items():
-        if name != ENGINE:
+        if name not in PARTS:
             rates = [statistics.median(measures[f"texts/s, {n} callers"]) for n in callers]
             axes.plot(callers, rates, marker="o", markersize=4, label=name, **style(name))
     axes.set(xscale="log", xlabel="callers", ylabel="texts/s", title=PLOTS["throughput"])
@@ -191,7 +252,7 @@ def _plot_lines(runs: Runs, path: Path) -> None:
 def _plot_waits(runs: Runs, path: Path) -> None:
     figure, axes = plot()
     for name, measures in runs.items():
-        if name != ENGINE:
+        if name not in PARTS:
             waits = [statistics.median(measures[f"ms, p{p}, 64 callers"]) for p in PERCENTILES]
             axes.plot(PERCENTILES, waits, marker="o", markersize=4, label=name, **style(name))
     axes.set(yscale="log", xlabel="percentile", ylabel="ms", title=PLOTS["waits"])
@@ -202,7 +263,7 @@ def _plot_waits(runs: Runs, path: Path) -> None:
 
 def _plot_bars(runs: Runs, measure: str, name: str, path: Path) -> None:
     figure, axes = plot()
-    names = [name for name in runs if measure in runs[name]][::-1]
+    names = [name for name in runs if measure in runs[name] and name not in PARTS][::-1]
     values = [statistics.median(runs[name][measure]) for name in names]
     colours = ["#c2410c" if name == OURS else "#94a3b8" for name in names]
     bars = axes.barh(names, values, color=colours)

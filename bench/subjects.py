@@ -54,6 +54,15 @@ class Subject:
         return json.dumps({"text": text}).encode()
 
 
+BARE = Subject(
+    "a bare grpc.aio server",
+    (sys.executable, str(HERE / "bare.py"), "{port}"),
+    "/valence.v1.SentimentService/Classify",
+    protocol="grpc",
+)
+"""Without a model: what grpc.aio costs by itself."""
+
+
 def subjects(model: Path) -> list[Subject]:
     """All of them, on the model in a folder."""
 
