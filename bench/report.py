@@ -67,11 +67,11 @@ Their files are in `bench/peers/`, an environment for each.
 """
 BOUNDS = """## What can be had
 
-The engine alone, fed full batches in a loop by a thread for each worker, takes {engine_ms:.2f} ms of a core for a
-short text. A bare grpc.aio server (`bench/bare.py`), which has no model and answers at once, takes
-{call_ms:.2f} ms for each call of 64 callers and {text_ms:.2f} ms for each text of a stream, the load
-generator's part included. Both share the cores. So without a single instruction of its own and with
-full batches, a service on grpc.aio would have:
+The engine alone, each of its threads fed full batches in a loop, takes {engine_ms:.2f} ms of a core
+for a short text. A bare grpc.aio server (`bench/bare.py`), which has no model and answers at once,
+takes {call_ms:.2f} ms for each call of 64 callers and {text_ms:.2f} ms for each text of a stream,
+the load generator's part included. Both share the cores. So without one instruction of its own, and
+with full batches, a service on grpc.aio would have:
 
 | | of the engine alone | against tutorial |
 |---|---|---|
