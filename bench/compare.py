@@ -83,9 +83,9 @@ def bare(texts: list[str], seconds: float) -> dict[str, float]:
         load.unary(server, texts, callers=64, seconds=WARM_SECONDS)
         psutil.cpu_percent()  # the next one is counted from here
         calls = load.unary(server, texts, callers=64, seconds=seconds).texts_per_second
-        calls_cores = psutil.cpu_percent() / 100 * psutil.cpu_count()
+        calls_cores = psutil.cpu_percent() / 100 * report.cores()
         streamed = load.stream(server, texts, seconds=seconds)
-        stream_cores = psutil.cpu_percent() / 100 * psutil.cpu_count()
+        stream_cores = psutil.cpu_percent() / 100 * report.cores()
         lone = load.unary(server, texts, callers=1, seconds=seconds)
     return {
         "core ms, call": 1e3 * calls_cores / calls,

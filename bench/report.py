@@ -123,14 +123,15 @@ def _introduction(runs: Runs) -> str:
         rounds=rounds,
         s="s" * (rounds != 1),
         cpu=cpu_name(),
-        cores=_cores(),
+        cores=cores(),
         memory=round(memory),
         python=platform.python_version(),
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
     )
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -193,7 +194,7 @@ def _bounds(runs: Runs) -> str:
 
     def row(title: str, sent: str, load: str) -> str:
         alone = median(ENGINE, f"texts/s, {sent}")
-        most = 1 / (1 / alone + median(BARE.name, f"core ms, {load}") / 1e3 / _cores())
+        most = 1 / (1 / alone + median(BARE.name, f"core ms, {load}") / 1e3 / cores())
         against = "-"
         if "tutorial" in runs:
             kind = "texts/s, 64 callers" if sent == "short" else "texts/s, mixed, 64 callers"
@@ -201,7 +202,7 @@ def _bounds(runs: Runs) -> str:
         return f"| {title} | {most / alone:.2f} | {against} |"
 
     return BOUNDS.format(
-        engine_ms=1e3 * _cores() / median(ENGINE, "texts/s, short"),
+        engine_ms=1e3 * cores() / median(ENGINE, "texts/s, short"),
         call_ms=median(BARE.name, "core ms, call"),
         text_ms=median(BARE.name, "core ms, text"),
         lone_ms=median(BARE.name, "ms, p50, 1 callers"),
