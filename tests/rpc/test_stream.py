@@ -247,3 +247,21 @@ async def test_a_draining_server_answers_what_it_read_then_says_unavailable(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await service.stub.Classify(pb.ClassifyRequest(text="too late"))
     assert told(caught.value).reason == "DRAINING"
+
+
+async def test_a_draining_server_ends_a_stream_that_has_sent_everything_as_ever(
+    service: Service,
+) -> None:
+    service.classifier.hold()
+    stream = service.stub.StreamClassify()
+    async with asyncio.timeout(20):
+        for number in range(3):
+            await stream.write(request(str(number)))
+        await stream.done_writing()
+        await service.classifier.started()
+        await until(lambda: service.batcher.queued_texts == 2)
+        # That nothing more follows has arrived once a later call is answered.
+        await service.stub.GetModel(pb.GetModelRequest())
+        service.servicer.refuse(Draining("the server is ending"))
+        service.classifier.release()
+        assert [response.id async for response in stream] == ["0", "1", "2"]

@@ -81,7 +81,8 @@ class SentimentServiceServicer(object):
         """Any number of texts over one call. Every request gets exactly one response, in the order of
         the requests unless StreamOptions.order says otherwise; a bad text gets its error and the
         stream goes on. The server reads only as fast as it can answer and as the caller reads.
-        A server that ends answers what it has read, then closes the stream with UNAVAILABLE.
+        A server that ends answers the texts it has queued, then closes the stream with UNAVAILABLE,
+        or with OK where they are all that the caller had to send.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -61,7 +61,8 @@ class SentimentServiceStub:
     """Any number of texts over one call. Every request gets exactly one response, in the order of
     the requests unless StreamOptions.order says otherwise; a bad text gets its error and the
     stream goes on. The server reads only as fast as it can answer and as the caller reads.
-    A server that ends answers what it has read, then closes the stream with UNAVAILABLE.
+    A server that ends answers the texts it has queued, then closes the stream with UNAVAILABLE,
+    or with OK where they are all that the caller had to send.
     """
 
     GetModel: grpc.UnaryUnaryMultiCallable[
@@ -95,7 +96,8 @@ class SentimentServiceAsyncStub:
     """Any number of texts over one call. Every request gets exactly one response, in the order of
     the requests unless StreamOptions.order says otherwise; a bad text gets its error and the
     stream goes on. The server reads only as fast as it can answer and as the caller reads.
-    A server that ends answers what it has read, then closes the stream with UNAVAILABLE.
+    A server that ends answers the texts it has queued, then closes the stream with UNAVAILABLE,
+    or with OK where they are all that the caller had to send.
     """
 
     GetModel: grpc.aio.UnaryUnaryMultiCallable[
@@ -135,7 +137,8 @@ class SentimentServiceServicer(metaclass=abc.ABCMeta):
         """Any number of texts over one call. Every request gets exactly one response, in the order of
         the requests unless StreamOptions.order says otherwise; a bad text gets its error and the
         stream goes on. The server reads only as fast as it can answer and as the caller reads.
-        A server that ends answers what it has read, then closes the stream with UNAVAILABLE.
+        A server that ends answers the texts it has queued, then closes the stream with UNAVAILABLE,
+        or with OK where they are all that the caller had to send.
         """
 
     @abc.abstractmethod

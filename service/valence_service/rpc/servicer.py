@@ -56,7 +56,7 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         self._model = _Model(batcher, convert.Replies(info, self._limits))
 
     def refuse(self, reason: Unavailable) -> None:
-        """Take no more calls; open streams answer what they have read, then end."""
+        """Take no more calls; open streams answer what they have queued, then end."""
         self.refusal = reason
         for stream in self._streams:
             stream.stop(reason)

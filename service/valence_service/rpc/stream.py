@@ -56,6 +56,7 @@ class Stream:
         self._due: asyncio.Queue[_Pending | None] = asyncio.Queue()
         self._unanswered: set[asyncio.Future[Answer]] = set()
         self._reader: asyncio.Task[None] | None = None
+        self._ender: asyncio.Task[None] | None = None
         self._stopped: ValenceError | None = None
         self._reject_overlength = False
         self._when_ready = False
@@ -65,44 +66,49 @@ class Stream:
     ) -> AsyncIterator[pb.StreamClassifyResponse]:
         """One response for each request; then raises what ended the reading, if anything did."""
         self._reader = asyncio.create_task(self._read(requests))
+        self._ender = asyncio.create_task(self._end(self._reader))
         while (pending := await self._due.get()) is not None:
             yield await self._response(pending)
             self._slots.release()
-        await asyncio.wait([self._reader])
         if self._stopped is not None:
             raise self._stopped
         self._reader.result()
 
     def stop(self, reason: ValenceError) -> None:
-        """Read no more; what has been read is answered, then the stream ends with reason."""
-        self._stopped = reason
-        if self._reader is not None:
-            self._reader.cancel()
+        """Read no more; what is queued is answered, then the stream ends with reason.
+
+        Where the caller has sent everything, there is nothing to stop.
+        """
+        if self._reader is not None and self._reader.cancel():
+            self._stopped = reason
 
     async def abandon(self) -> None:
         """The call is over: nothing of it may stay behind."""
         for answer in self._unanswered:
             answer.cancel()
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
+        tasks = [task for task in (self._reader, self._ender) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, requests: AsyncIterator[pb.StreamClassifyRequest | Undecodable]) -> None:
         first = True
-        try:
-            while True:
-                await self._slots.acquire()
-                request = await anext(requests, None)
-                if request is None:
-                    return
-                if first and not isinstance(request, Undecodable):
-                    self._take_options(request.options)
-                    first = False
-                await self._accept(request)
-        finally:
-            while self._unanswered:
-                await asyncio.wait(self._unanswered)
-            self._due.put_nowait(None)
+        while True:
+            await self._slots.acquire()
+            request = await anext(requests, None)
+            if request is None:
+                return
+            if first and not isinstance(request, Undecodable):
+                self._take_options(request.options)
+                first = False
+            await self._accept(request)
+
+    async def _end(self, reader: asyncio.Task[None]) -> None:
+        """Nothing more is due once the reading is over and all of it answered."""
+        await asyncio.wait([reader])
+        while self._unanswered:
+            await asyncio.wait(self._unanswered)
+        self._due.put_nowait(None)
 
     def _take_options(self, options: pb.StreamOptions) -> None:
         self._reject_overlength = convert.rejects_overlength(
