@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from valence_service.sentiment import Classifier
+    from valence_service.sentiment import Classifier, ModelInfo
     from valence_service.settings import Settings
     from valence_service.telemetry.metrics import Metrics
 
@@ -95,28 +95,28 @@ async def serve(settings: Settings) -> None:
         # it meets one of grpc's objects while an import holds logging's lock, grpc can deadlock
         # (grpc/grpc#43421).
         gc.disable()
-        loading = asyncio.create_task(_load(settings))
+        opening = asyncio.create_task(_open(settings, servicer, metrics))
         stopping = asyncio.create_task(stop.wait())
         ends = math.inf
         try:
-            await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if loading.done():
-                batcher = await _open(loading.result(), settings, servicer, metrics)
+            await asyncio.wait([opening, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                batcher, info = opening.result()
                 health.set(serving=True)
                 log.info(
                     "SERVING",
                     address=address,
                     **metrics_facts,
-                    workers=len(loading.result()),
+                    workers=batcher.replicas,
                     seconds=round(time.monotonic() - started, 2),
-                    **_facts(loading.result()[0]),
+                    **_facts(info),
                 )
                 await _serve_until(stopping, batcher, servicer, health, settings.hang_seconds)
                 ends = time.monotonic() + settings.grace_seconds
                 await _drain(server, servicer, health, batcher, settings.grace_seconds)
         finally:
             stopping.cancel()
-            loading.cancel()
+            opening.cancel()
             await server.stop(0)
             if traces:
                 await send_rest(traces, max(0.0, min(SEND_SECONDS, ends - time.monotonic())))
@@ -203,12 +203,12 @@ async def _load(settings: Settings) -> Sequence[Classifier]:
 
 
 async def _open(
-    classifiers: Sequence[Classifier],
-    settings: Settings,
-    servicer: SentimentServicer,
-    metrics: Metrics | None,
-) -> Batcher:
-    """A batcher whose every replica is warm and has answered, open to calls."""
+    settings: Settings, servicer: SentimentServicer, metrics: Metrics | None
+) -> tuple[Batcher, ModelInfo]:
+    """Load the model; a batcher whose every replica is warm and has answered, open to calls."""
+    classifiers = await _load(settings)
+    info = classifiers[0].info
+    name = settings.model or "the embedded model"
     batcher = Batcher(
         classifiers,
         max_batch_texts=settings.max_batch_texts,
@@ -221,12 +221,14 @@ async def _open(
         # The first pass through a replica also allocates and compiles: let no caller wait for it.
         # The second shows how long a text takes.
         for _ in range(2):
-            await batcher.check_replicas()
-    except ReplicaBroken as error:
-        reason = error.__cause__ or error
+            async with asyncio.timeout(settings.hang_seconds):
+                await batcher.check_replicas()
+    except TimeoutError as error:
         raise ModelUnusable(
-            f"{settings.model or 'the embedded model'} does not answer: {reason}"
+            f"{name} has not answered in {settings.hang_seconds:g} s; --hang-seconds allows it more"
         ) from error
+    except ReplicaBroken as error:
+        raise ModelUnusable(f"{name} does not answer: {error.__cause__ or error}") from error
     # What lives by now lives to the end: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
@@ -234,10 +236,10 @@ async def _open(
     # under way again and again: under thousands of them, a twelfth of the event loop's time.
     gc.set_threshold(COLLECTED_OBJECTS)
     gc.enable()
-    servicer.open(batcher, classifiers[0].info)
+    servicer.open(batcher, info)
     if metrics:
-        metrics.open(batcher, classifiers[0].info)
-    return batcher
+        metrics.open(batcher, info)
+    return batcher, info
 
 
 async def _serve_until(
@@ -325,8 +327,7 @@ def _stop_signals() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-def _facts(classifier: Classifier) -> dict[str, str]:
-    info = classifier.info
+def _facts(info: ModelInfo) -> dict[str, str]:
     return {
         "model": info.name,
         "revision": info.revision,

@@ -1,11 +1,13 @@
 """valence-serve, with a model that misbehaves at certain words. All else of it is real.
 
-Run as a script, with valence-serve's own flags.
+Run as a script, with valence-serve's own flags. Words in the variable HANGS_ON hang it, too.
 """
 
 from __future__ import annotations
 
 import functools
+import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 
@@ -24,6 +26,7 @@ class Misbehaving:
         self._classifier = classifier
         self._breaks = breaks
         self._broken = False
+        self._hangs_on = os.environ.get("HANGS_ON", HANGS)
 
     def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
         words = " ".join(texts)
@@ -31,7 +34,8 @@ class Misbehaving:
             self._broken = True
         if self._broken:
             raise MemoryError(SECRET)
-        if HANGS in words:
+        if HANGS in words or self._hangs_on in words:
+            print('{"event": "hangs"}', file=sys.stderr, flush=True)
             threading.Event().wait()
         if RAISES in words:
             raise RuntimeError(SECRET)

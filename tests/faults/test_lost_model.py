@@ -9,12 +9,14 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valence.v1 import sentiment_pb2 as pb
+from valence_service.engine.canary import CANARY
 
 from tests.faults.answers import Answers
 from tests.faults.callers import outcome, stubs
 from tests.faults.misbehaving import BREAKS, HANGS
 from tests.faults.running import MISBEHAVING, running
 from tests.support.errors import told
+from tests.support.server import launched
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -98,3 +100,16 @@ async def test_what_a_broken_replica_leaves_the_other_one_answers(
         if await answer_of_the_breaking_text(model, answers) is not None:
             return
     pytest.fail("the other replica answers nothing")
+
+
+def test_a_model_that_hangs_from_the_start_is_given_up() -> None:
+    hanging = launched("--hang-seconds", "2", python=MISBEHAVING, env={"HANGS_ON": CANARY})
+    with hanging as server:
+        assert server.process.wait(PATIENCE_SECONDS) == 1
+        assert "has not answered in 2 s; --hang-seconds" in "".join(server.lines())
+
+
+def test_sigterm_does_not_wait_for_a_model_that_hangs_from_the_start() -> None:
+    with launched(python=MISBEHAVING, env={"HANGS_ON": CANARY}) as server:
+        server.event("hangs")
+        assert server.end(timeout_seconds=PATIENCE_SECONDS) == 0
