@@ -91,6 +91,12 @@ async def serve(settings: Settings) -> None:
     with _stop_signals() as stop:
         await server.start()
         log.info("starting", address=address, model=settings.model or "embedded", **metrics_facts)
+        if settings.max_queue_texts < settings.max_batch_texts:
+            log.warning(
+                "small_queue",
+                hint=f"a BatchClassify of more than --max-queue-texts {settings.max_queue_texts} "
+                f"never finds room, though --max-batch-texts {settings.max_batch_texts} allows it",
+            )
         # Imports create much and drop little, so the collector would only cost time. And where
         # it meets one of grpc's objects while an import holds logging's lock, grpc can deadlock
         # (grpc/grpc#43421).

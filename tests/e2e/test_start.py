@@ -14,7 +14,7 @@ from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
 from tests.support.hub import COMMIT, hub
-from tests.support.server import Server, command, environment, launched, run
+from tests.support.server import Server, command, environment, launched, run, serving
 
 
 def failed(*arguments: str, code: int, says: str, **env: str) -> None:
@@ -73,6 +73,20 @@ def test_the_port_is_open_and_not_serving_before_the_model_is_there(two_labels: 
             assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         assert server.event("SERVING")["address"] == server.address
         assert server.end() == 0
+
+
+def test_the_largest_limits_are_served(two_labels: str) -> None:
+    largest = ("--max-text-bytes", str(1 << 24), "--max-batch-texts", "4096")
+    with serving("--model", two_labels, *largest, "--max-queue-texts", "4096") as server:
+        with grpc.insecure_channel(server.address) as channel:
+            stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
+            request = pb.BatchClassifyRequest(texts=["good " * 1_000_000] * 4)
+            assert len(stub.BatchClassify(request).results) == 4
+
+
+def test_a_queue_that_holds_no_full_batch_is_warned_of(two_labels: str) -> None:
+    with launched("--model", two_labels, "--max-queue-texts", "63") as server:
+        assert "--max-batch-texts 64" in server.event("small_queue")["hint"]
 
 
 def test_a_model_of_the_hub_by_name_and_revision(two_labels: str, tmp_path: Path) -> None:

@@ -24,9 +24,14 @@ async def _no_stray_errors() -> AsyncIterator[None]:
 
 @pytest_asyncio.fixture
 async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Makes the loop's clock and the engine's jump: by fewer seconds than a test may take."""
+    """Makes the loop's clock and the engine's jump: by fewer seconds than a test may take.
+
+    The engine's stands still in between, so that what is computed takes exactly as long as a test
+    says. The loop's goes on, for a test that hangs to end.
+    """
     loop = asyncio.get_running_loop()
     real_time = loop.time
+    began = clock.now()
     jumped = 0.0
 
     def jump(seconds: float) -> None:
@@ -35,5 +40,5 @@ async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float]
 
     monkeypatch.setattr(loop, "time", lambda: real_time() + jumped)
     for module in (batcher, queue):
-        monkeypatch.setattr(module, "now", lambda: clock.now() + jumped)
+        monkeypatch.setattr(module, "now", lambda: began + jumped)
     return jump

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def test_a_second_start_converts_nothing(
     again = load(two_labels, cached)
     assert answers(again) == answers(load(two_labels, cached))
     (entry,) = cached.iterdir()
-    assert find_model(two_labels, None, allow_pickle=False).digest[:32] in entry.name
+    assert entry.name.startswith(find_model(two_labels, None, allow_pickle=False).digest[:32])
     assert entry.name.endswith(f"-openvino-{openvino.__version__.split('-')[0]}-f32")
 
 
@@ -67,6 +68,15 @@ def test_other_weights_are_another_entry(
     (other / "model.safetensors").write_bytes(weights)
     with pytest.raises(ModelUnusable, match="converted again"):
         load(str(other), cached)
+
+
+def test_another_tokenizer_is_another_entry(two_labels: str, tmp_path: Path, cached: Path) -> None:
+    cache = shutil.copytree(cached, tmp_path / "cache")
+    other = shutil.copytree(two_labels, tmp_path / "other")
+    path = other / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": 8}))
+    assert load(str(other), cache).info.max_tokens == 8
+    assert load(two_labels, cache).info.max_tokens > 8
 
 
 @pytest.mark.parametrize("file", ["openvino_model.xml", "tokenizer.json", "valence.json"])

@@ -64,6 +64,7 @@ async def test_a_connection_is_told_how_many_calls_it_may_have_at_once(server: S
                 }
                 assert settings[MAX_CONCURRENT_STREAMS] == 7
                 return
+    raise AssertionError("the connection was closed without settings")
 
 
 async def test_who_pings_too_often_is_disconnected(server: Server) -> None:

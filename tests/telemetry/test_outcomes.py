@@ -113,9 +113,10 @@ async def test_a_deadline_and_a_caller_who_leaves(told: Told) -> None:
     service.classifier.hold()
     running = classify(told, "running")
     await service.classifier.started()
-    late, leaving = classify(told, "late", timeout=0.1), classify(told, "leaving")
+    late, leaving = classify(told, "late", timeout=2), classify(told, "leaving")
+    await until(lambda: service.batcher.queued_texts == 2)
     assert await told.code(late) == "DEADLINE_EXCEEDED"
-    await until(lambda: service.batcher.queued_texts <= 1)
+    await until(lambda: service.batcher.queued_texts == 1)
     leaving.cancel()
     await until(lambda: service.batcher.queued_texts == 0)
     running.cancel()

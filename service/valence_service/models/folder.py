@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 # Where neither tokenizer nor configuration knows a limit. Attention is quadratic: some is needed.
 MAX_TOKENS_WITHOUT_LIMIT = 512
 # What a text classifier is made of; other frameworks' weights stay on the hub.
-_FILES = ("*.json", "*.txt", "*.model", "model*.safetensors", "openvino_model*", "openvino/*")
+_SETTINGS = ("*.json", "*.txt", "*.model")
+_FILES = (*_SETTINGS, "model*.safetensors", "openvino_model*", "openvino/*")
 _PICKLES = "pytorch_model*.bin"
 
 
@@ -40,6 +41,8 @@ class ModelFolder:
     """The hub's commit, or the first digits of ``digest``."""
     digest: str
     """SHA-256 of the weights, hexadecimal."""
+    settings_digest: str
+    """The same of its configuration and its tokenizer."""
     pickled: bool
     """Whether the weights are pickles, which can run code when they are loaded."""
     config: Mapping[str, Any]
@@ -131,16 +134,15 @@ def _read(path: Path, name: str, commit: str | None, *, allow_pickle: bool) -> M
                 f"the weights in {path} are pickles, which can run code when they are loaded: use "
                 "a model with safetensors, or --allow-pickle if you trust this one"
             )
-        digest = hashlib.sha256()
-        for file in weights:
-            with file.open("rb") as opened:
-                while chunk := opened.read(1 << 20):
-                    digest.update(chunk)
+        digest = _digest(weights)
         return ModelFolder(
             path=path,
             name=name,
-            revision=commit or digest.hexdigest()[:12],
-            digest=digest.hexdigest(),
+            revision=commit or digest[:12],
+            digest=digest,
+            settings_digest=_digest(
+                sorted(file for kind in _SETTINGS for file in path.glob(kind) if file.is_file())
+            ),
             pickled=pickled,
             config=config,
             tokenizer_config=_json(tokenizer_config) if tokenizer_config.exists() else {},
@@ -151,6 +153,15 @@ def _read(path: Path, name: str, commit: str | None, *, allow_pickle: bool) -> M
         raise ModelUnusable(
             f"the folder {path} has no config.json: give a Hugging Face model folder"
         ) from error
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _json(path: Path) -> dict[str, Any]:

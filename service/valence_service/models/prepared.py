@@ -66,7 +66,8 @@ def prepare(
         return _read_ready(folder, ready)
     # Another version's conversion may differ, and a newer file may not be read by an older one.
     version = openvino.__version__.split("-")[0]
-    entry = cache_dir / f"{folder.digest[:32]}-openvino-{version}-{precision}"
+    made_of = f"{folder.digest[:32]}-{folder.settings_digest[:8]}"
+    entry = cache_dir / f"{made_of}-openvino-{version}-{precision}"
     if entry.exists():
         try:
             return _read_entry(entry)

@@ -23,6 +23,7 @@ REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 HEALTH_METHODS = f"/{health.SERVICE_NAME}/"
 REFLECTION_METHODS = "/grpc.reflection."
 LEAST_MESSAGE_BYTES = 16 << 20
+MOST_MESSAGE_BYTES = 2**31 - 1  # what grpc can be told
 MAX_METADATA_BYTES = 16 << 10
 MAX_PENDING_CALLS = 20_000
 HANDSHAKE_MILLISECONDS = 10_000
@@ -65,7 +66,10 @@ def build_server(
         options=[
             # Else a second server on the port would be handed half of the connections.
             ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", max(LEAST_MESSAGE_BYTES, largest_batch)),
+            (
+                "grpc.max_receive_message_length",
+                min(MOST_MESSAGE_BYTES, max(LEAST_MESSAGE_BYTES, largest_batch)),
+            ),
             # The first is where refusing may begin, the second where it must.
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),

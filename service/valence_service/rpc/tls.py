@@ -35,10 +35,8 @@ class Certificates:
 
     def credentials(self) -> grpc.ServerCredentials:
         """Credentials that follow the files. Raises BadCertificate where they are not good now."""
-        configuration = self._read()
-        self._stamp = stamp_of(*self._files)
         return grpc.dynamic_ssl_server_credentials(
-            configuration,
+            self._read(),
             self._changed,  # type: ignore[arg-type]  # None is allowed, and means: as before
             require_client_authentication=self.client_ca is not None,
         )
@@ -54,10 +52,8 @@ class Certificates:
         """
         with self._lock:
             try:
-                stamp = stamp_of(*self._files)
-                if stamp == self._stamp:
+                if stamp_of(*self._files) == self._stamp:
                     return None
-                self._stamp = stamp
                 configuration = self._read()
             except (BadCertificate, OSError) as error:
                 log.warning("certificate", read=False, reason=str(error), hint="the old one serves")
@@ -68,6 +64,8 @@ class Certificates:
     def _read(self) -> grpc.ServerCertificateConfiguration:
         check = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
+            # First: what is written while they are read is a change.
+            self._stamp = stamp_of(*self._files)
             # Of an encrypted key it would ask the terminal for the password.
             check.load_cert_chain(self.certificate, self.key, password=lambda: b"")
             if self.client_ca:
