@@ -11,7 +11,10 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -23,7 +26,7 @@ import report
 import texts
 import valence_model
 from report import Runs
-from subjects import BARE, HERE, Subject, running, subjects
+from subjects import BARE, HERE, Running, Subject, running, subjects
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
@@ -32,6 +35,8 @@ QUICK_CALLERS = (1, 64)
 QUICK_SECONDS = 1.5
 WARM_SECONDS = 2.0
 LONE_TURNS, LONE_SECONDS = 10, 0.4
+# What others are measured by is measured for longer.
+PARTS_SECONDS_FACTOR = 3
 RESULTS = HERE.parent / "build/bench.json"
 
 
@@ -81,17 +86,32 @@ def bare(texts: list[str], seconds: float) -> dict[str, float]:
     """
     with running(BARE) as server:
         load.unary(server, texts, callers=64, seconds=WARM_SECONDS)
-        psutil.cpu_percent()  # the next one is counted from here
-        calls = load.unary(server, texts, callers=64, seconds=seconds).texts_per_second
-        calls_cores = psutil.cpu_percent() / 100 * report.cores()
-        streamed = load.stream(server, texts, seconds=seconds)
-        stream_cores = psutil.cpu_percent() / 100 * report.cores()
+        with _cores(server) as calls_cores:
+            calls = load.unary(server, texts, callers=64, seconds=seconds).texts_per_second
+        with _cores(server) as stream_cores:
+            streamed = load.stream(server, texts, seconds=seconds)
         lone = load.unary(server, texts, callers=1, seconds=seconds)
     return {
-        "core ms, call": 1e3 * calls_cores / calls,
-        "core ms, text": 1e3 * stream_cores / streamed,
+        "core ms, call": 1e3 * calls_cores.pop() / calls,
+        "core ms, text": 1e3 * stream_cores.pop() / streamed,
         "ms, p50, 1 callers": lone.wait_ms[50],
     }
+
+
+@contextmanager
+def _cores(server: Running) -> Iterator[list[float]]:
+    """Then holds how many cores a server and its load generator took in the mean."""
+    cores: list[float] = []
+
+    def spent() -> float:
+        # h2load's processes count once they have ended: as children of this one.
+        return sum(psutil.Process().cpu_times()[:4]) + sum(
+            psutil.Process(server.pid).cpu_times()[:4]
+        )
+
+    began, spent_before = time.perf_counter(), spent()
+    yield cores
+    cores.append((spent() - spent_before) / (time.perf_counter() - began))
 
 
 def engine(model: Path, seconds: float) -> dict[str, float]:
@@ -105,7 +125,7 @@ def engine(model: Path, seconds: float) -> dict[str, float]:
             text=True,
             check=True,
         ).stdout
-        found[f"texts/s, {chosen}"] = float(printed)
+        found[f"texts/s, {chosen}"] = float(printed.splitlines()[-1])  # a log may precede it
     return found
 
 
@@ -159,6 +179,7 @@ def compare(model: Path, plan: Plan, only: str) -> Runs:
     ]
     runs: Runs = defaultdict(lambda: defaultdict(list))
     steps = len(plan.callers) + 4
+    parts_seconds = PARTS_SECONDS_FACTOR * plan.seconds
     with tqdm(total=plan.rounds * (len(chosen) * steps + 3), unit="load") as bar:
         for number in range(plan.rounds):
             # Another order in each round: who comes first may find the machine cooler.
@@ -167,7 +188,7 @@ def compare(model: Path, plan: Plan, only: str) -> Runs:
                 for name, value in measure(subject, sets, plan, bar).items():
                     runs[subject.name][name].append(value)
             bar.set_description(f"round {number + 1}, {report.ENGINE}")
-            for name, value in engine(model, plan.seconds).items():
+            for name, value in engine(model, parts_seconds).items():
                 runs[report.ENGINE][name].append(value)
             bar.update()
             bar.set_description(f"round {number + 1}, a lone caller beside the engine")
@@ -175,7 +196,7 @@ def compare(model: Path, plan: Plan, only: str) -> Runs:
                 runs[report.OURS][name].append(value)
             bar.update()
             bar.set_description(f"round {number + 1}, {BARE.name}")
-            for name, value in bare(sets["short"], plan.seconds).items():
+            for name, value in bare(sets["short"], parts_seconds).items():
                 runs[BARE.name][name].append(value)
             bar.update()
     return runs

@@ -76,12 +76,17 @@ def test_the_port_is_open_and_not_serving_before_the_model_is_there(two_labels: 
 
 
 def test_the_largest_limits_are_served(two_labels: str) -> None:
-    largest = ("--max-text-bytes", str(1 << 24), "--max-batch-texts", "4096")
-    with serving("--model", two_labels, *largest, "--max-queue-texts", "4096") as server:
-        with grpc.insecure_channel(server.address) as channel:
-            stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
-            request = pb.BatchClassifyRequest(texts=["good " * 1_000_000] * 4)
-            assert len(stub.BatchClassify(request).results) == 4
+    limits = ("--max-text-bytes", str(1 << 24), "--max-batch-texts", "4096")
+    with (
+        serving("--model", two_labels, *limits, "--max-queue-texts", "4096") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
+        good, large = stub.BatchClassify(
+            pb.BatchClassifyRequest(texts=["good", "x" * ((1 << 24) + 1)])
+        ).results
+        assert good.HasField("sentiment")
+        assert "16777217 bytes, over the limit of 16777216" in large.error.message
 
 
 def test_a_queue_that_holds_no_full_batch_is_warned_of(two_labels: str) -> None:
