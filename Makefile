@@ -80,7 +80,7 @@ evaluate: $(VENV)/.training ## accuracy and calibration of the embedded model (D
 	@test -n "$(DATA)" || { echo "say where the texts are: make evaluate DATA=folder" >&2; exit 2; }
 	$(BIN)/python model/training/evaluate.py --data $(DATA) --model $(MODEL)
 
-bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other servers, into docs/benchmarks.md (needs h2load; ARGS=--quick takes five minutes)
+bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other servers, into docs/benchmarks.md (needs h2load; half an hour, ARGS=--quick five minutes)
 	$(BIN)/python bench/compare.py $(ARGS)
 
 overload: $(VENV)/.dev $(BENCH_VENVS)/litserve/.made ## measure more load than can be borne, into docs/overload.md (five minutes)
