@@ -14,8 +14,8 @@ from pathlib import Path
 
 import texts
 from tokenizers import Tokenizer
-from valence_service.models.load import ModelSource, load_classifiers
-from valence_service.sentiment import Classifier
+from valence_service.backends.load import ModelSource, load_classifiers
+from valence_service.core.classifier import Classifier
 from valence_service.settings import read_settings
 
 BATCH = 64
@@ -34,7 +34,7 @@ def load(folder: Path) -> Sequence[Classifier]:
         cache_dir=settings.cache_dir,
         label_valence={},
     )
-    return load_classifiers(source, workers=None, max_pass_tokens=settings.max_batch_tokens)
+    return load_classifiers(source, workers=None, max_micro_batch_tokens=settings.max_batch_tokens)
 
 
 def main() -> None:

@@ -35,9 +35,9 @@ def main() -> NoReturn:
     import uvloop
 
     from valence_service.app import prepare, serve
-    from valence_service.engine.watch import ModelLost
-    from valence_service.models.load import ModelUnusable
-    from valence_service.rpc.server import CannotListen
+    from valence_service.backends.load import ModelUnusable
+    from valence_service.scheduler.monitor import ModelLost
+    from valence_service.transports.grpc.server import CannotListen
 
     try:
         if settings.prepare:

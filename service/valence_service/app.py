@@ -13,15 +13,24 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from valence_service.engine.batcher import Batcher
-from valence_service.engine.canary import Canary, ReplicaBroken
-from valence_service.engine.threads import compute_thread
-from valence_service.engine.watch import watch
-from valence_service.models.load import ModelSource, ModelUnusable, load_classifiers, prepare_model
-from valence_service.rpc.auth import Authenticate, BadTokens, Tokens
-from valence_service.rpc.health import HealthServicer
-from valence_service.rpc.observe import METHODS, SERVICE_NAME, Telemetry
-from valence_service.rpc.server import (
+from valence_service.backends.load import (
+    ModelSource,
+    ModelUnusable,
+    load_classifiers,
+    prepare_model,
+)
+from valence_service.core.errors import Draining, Unhealthy
+from valence_service.core.limits import Limits
+from valence_service.process import compute_thread
+from valence_service.scheduler.batcher import Batcher
+from valence_service.scheduler.canary import Canary, ReplicaBroken
+from valence_service.scheduler.monitor import watch
+from valence_service.settings import parse_label_valence, read_trace_exporters
+from valence_service.telemetry.start import send_rest, start_traces
+from valence_service.transports.auth import Authenticate, BadTokens, Tokens
+from valence_service.transports.grpc.calls import METHODS, SERVICE_NAME, Telemetry
+from valence_service.transports.grpc.health import HealthServicer
+from valence_service.transports.grpc.server import (
     HEALTH_METHODS,
     REFLECTION_METHODS,
     CannotListen,
@@ -29,24 +38,22 @@ from valence_service.rpc.server import (
     build_server,
     listen,
 )
-from valence_service.rpc.servicer import SentimentServicer
-from valence_service.rpc.status import REFUSALS
-from valence_service.rpc.tls import Certificates
-from valence_service.sentiment import Draining, Limits, Unhealthy
-from valence_service.settings import parse_label_valence, read_trace_exporters
-from valence_service.telemetry.start import send_rest, start_traces
+from valence_service.transports.grpc.servicer import SentimentServicer
+from valence_service.transports.grpc.status import REFUSALS
+from valence_service.transports.tls import Certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import grpc
 
-    from valence_service.sentiment import Classifier, ModelInfo
+    from valence_service.core.classifier import Classifier
+    from valence_service.core.sentiment import ModelInfo
     from valence_service.settings import Settings
     from valence_service.telemetry.metrics import Metrics
 
 # Load balancers learn of NOT_SERVING in this time and send no more; until then calls are taken.
-NOTICE_SECONDS = 0.5
+LAME_DUCK_SECONDS = 0.5
 # grpc ends calls that have arrived and not yet begun with CANCELLED (grpc/grpc#41785). So it is
 # told to stop only when all is answered and none has arrived for QUIET_SECONDS; those that do are
 # told UNAVAILABLE.
@@ -197,7 +204,7 @@ async def _load(settings: Settings) -> Sequence[Classifier]:
         load_classifiers,
         _model_source(settings),
         workers=settings.workers,
-        max_pass_tokens=settings.max_batch_tokens,
+        max_micro_batch_tokens=settings.max_batch_tokens,
     )
     # A pool of its own: asyncio would wait for its default one, and a SIGTERM must not wait for
     # a download. The engine's own threads have its priority.
@@ -284,10 +291,10 @@ async def _drain(
     log.info("draining", grace_seconds=grace_seconds)
     ends = time.monotonic() + grace_seconds
     health.set(serving=False)
-    await asyncio.sleep(min(NOTICE_SECONDS, grace_seconds / 10))
+    await asyncio.sleep(min(LAME_DUCK_SECONDS, grace_seconds / 10))
     servicer.refuse(Draining("the server is ending: call another one"))
     health.end()
-    await _quiet(servicer, batcher, min(QUIET_AT_MOST_SECONDS, grace_seconds / 3))
+    await _wait_until_quiescent(servicer, batcher, min(QUIET_AT_MOST_SECONDS, grace_seconds / 3))
     left = max(0.0, ends - time.monotonic())
     stopped = asyncio.create_task(server.stop(left))
     # The batcher fails what it could not compute a little before the server cuts calls off, so
@@ -297,7 +304,9 @@ async def _drain(
     await stopped
 
 
-async def _quiet(servicer: SentimentServicer, batcher: Batcher, at_most_seconds: float) -> None:
+async def _wait_until_quiescent(
+    servicer: SentimentServicer, batcher: Batcher, at_most_seconds: float
+) -> None:
     """Until all is answered and no call arrives any more, or the time is over."""
     ends = time.monotonic() + at_most_seconds
     quiet = False

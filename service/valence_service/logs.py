@@ -10,8 +10,8 @@ import threading
 
 import structlog
 
-from valence_service.rpc.call import add_ids
-from valence_service.throttle import Throttle
+from valence_service.core.call import add_ids
+from valence_service.core.log_limit import RateLimitedLog
 
 # As grpc's core prints what its TLS handshakes end with.
 _HANDSHAKE = re.compile(rb"^[A-Z]\d{4} .*Handshake failed with error (.*?)\s*$")
@@ -77,7 +77,7 @@ def capture_core() -> None:
 
 
 def _sift(reader: int) -> None:
-    throttle = Throttle()
+    throttle = RateLimitedLog()
     with os.fdopen(reader, "rb") as lines:
         for line in lines:
             if failed := _HANDSHAKE.match(line):

@@ -120,11 +120,12 @@ def test_sigterm_while_loading_ends_at_once(two_labels: str) -> None:
 
 TORCH_IMPORTED = """
 import sys
-from valence_service.models import load
+from valence_service.backends import load
 from valence_service.settings import read_settings
 from valence_service.app import _model_source
 settings = read_settings(sys.argv[1:])
-load.load_classifiers(_model_source(settings), workers=2, max_pass_tokens=64)[0].classify(["good"])
+source = _model_source(settings)
+load.load_classifiers(source, workers=2, max_micro_batch_tokens=64)[0].classify(["good"])
 print(sorted({"torch", "transformers"} & set(sys.modules)))
 """
 

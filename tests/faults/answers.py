@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from valence.v1 import sentiment_pb2 as pb
-from valence_service.sentiment import Sentiment
+from valence_service.core.sentiment import Sentiment
 
 from tests.support import models
 from tests.support.loading import load

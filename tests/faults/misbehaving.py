@@ -11,7 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from valence_service.sentiment import Classifier, Sentiment
+from valence_service.core.classifier import Classifier
+from valence_service.core.sentiment import Sentiment
 
 RAISES, HANGS, ONE_TOO_FEW, BREAKS = "xraises", "xhangs", "xfew", "xbreaks"
 SECRET = "the password is swordfish"
@@ -58,7 +59,7 @@ def misbehaving(load: Callable[..., Sequence[Classifier]]) -> Callable[..., Sequ
 if __name__ == "__main__":
     # Before the service imports it by name, and without grpc: that is to come after main has said
     # what grpc may print.
-    from valence_service.models import load
+    from valence_service.backends import load
 
     vars(load)["load_classifiers"] = misbehaving(load.load_classifiers)
     from valence_service.__main__ import main

@@ -42,11 +42,11 @@ async def check_harmless(server: Running, answers: Answers, what: Iterator[bytes
 
     async def client(connections: Iterator[bytes]) -> None:
         for data in connections:
-            patient = next(numbers) % PATIENT_EACH == 0
+            backpressured = next(numbers) % PATIENT_EACH == 0
             await http2.said(
                 server.address,
                 data,
-                until=PONG if patient else None,
+                until=PONG if backpressured else None,
                 wait_seconds=PATIENT_SECONDS,
             )
 

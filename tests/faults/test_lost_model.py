@@ -9,7 +9,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valence.v1 import sentiment_pb2 as pb
-from valence_service.engine.canary import CANARY
+from valence_service.scheduler.canary import CANARY
 
 from tests.faults.answers import Answers
 from tests.faults.callers import outcome, stubs

@@ -11,8 +11,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from valence.v1 import sentiment_pb2 as pb
-from valence_service.rpc import auth
-from valence_service.rpc.auth import BadTokens, Tokens
+from valence_service.transports import auth
+from valence_service.transports.auth import BadTokens, Tokens
 
 from tests.support.errors import told
 from tests.support.server import Server, run, serving

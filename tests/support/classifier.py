@@ -6,7 +6,8 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from valence_service.sentiment import Label, LabelScore, ModelInfo, Polarity, Sentiment, TokenCount
+from valence_service.core.classifier import TokenCount
+from valence_service.core.sentiment import Label, LabelScore, ModelInfo, Polarity, Sentiment
 
 SECRET = "the password is swordfish"
 POISON = "poison"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from valence_service.models.load import ModelSource, load_classifiers
-from valence_service.sentiment import Classifier
+from valence_service.backends.load import ModelSource, load_classifiers
+from valence_service.core.classifier import Classifier
 
 
 def model_source(
@@ -34,10 +34,12 @@ def load(
     *,
     engine: str = "pipeline",
     precision: str = "f32",
-    max_pass_tokens: int = 4096,
+    max_micro_batch_tokens: int = 4096,
     workers: int = 1,
     **labels: float,
 ) -> Classifier:
     """The first of the classifiers."""
     source = model_source(name, engine=engine, precision=precision, label_valence=labels)
-    return load_classifiers(source, workers=workers, max_pass_tokens=max_pass_tokens)[0]
+    return load_classifiers(source, workers=workers, max_micro_batch_tokens=max_micro_batch_tokens)[
+        0
+    ]

@@ -11,15 +11,15 @@ import grpc
 import pytest
 from prometheus_client import generate_latest
 from valence.v1 import sentiment_pb2 as pb
-from valence_service.rpc.observe import METHODS, Telemetry
-from valence_service.rpc.status import REFUSALS
-from valence_service.sentiment import Draining, Starting, Unhealthy
+from valence_service.core.errors import Draining, Starting, Unhealthy
 from valence_service.telemetry.metrics import Metrics
+from valence_service.transports.grpc.calls import METHODS, Telemetry
+from valence_service.transports.grpc.status import REFUSALS
 
-from tests.rpc.conftest import QUEUE_TEXTS, Service, started, wordless
 from tests.support.classifier import POISON
 from tests.support.waiting import until
 from tests.telemetry.scrape import Scrape
+from tests.transports.grpc.conftest import QUEUE_TEXTS, Service, started, wordless
 
 Call: TypeAlias = grpc.aio.UnaryUnaryCall[pb.ClassifyRequest, pb.ClassifyResponse]
 

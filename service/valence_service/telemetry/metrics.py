@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from valence_service.engine.batcher import Batcher
-    from valence_service.sentiment import ModelInfo
+    from valence_service.core.sentiment import ModelInfo
+    from valence_service.scheduler.batcher import Batcher
 
 # From half a millisecond, which is a refusal, to ten seconds, which is the client's deadline.
 SECONDS = (

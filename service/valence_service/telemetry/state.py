@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from valence_service.engine.batcher import Batcher
-    from valence_service.sentiment import ModelInfo
+    from valence_service.core.sentiment import ModelInfo
+    from valence_service.scheduler.batcher import Batcher
 
 
 class State(Collector):
@@ -54,7 +54,7 @@ def _engine(batcher: Batcher, info: ModelInfo) -> Iterator[Metric]:
         "valence_texts", "Texts that were queued, by what became of them.", labels=["outcome"]
     )
     for outcome in ("answered", "failed", "dropped", "wasted"):
-        texts.add_metric([outcome], getattr(batcher.tally, outcome))
+        texts.add_metric([outcome], getattr(batcher.counters, outcome))
     yield texts
     of_texts, of_padding = batcher.tokens
     yield CounterMetricFamily(

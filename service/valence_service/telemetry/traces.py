@@ -15,14 +15,14 @@ from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from valence_service.engine.clock import now
+from valence_service.core.clock import now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from valence_service.sentiment import Timings
+    from valence_service.core.sentiment import Timings
 
 # Of a server's span, by the conventions for gRPC: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED,
 # INTERNAL, UNAVAILABLE and DATA_LOSS. The others are the caller's doing.

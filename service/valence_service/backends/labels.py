@@ -1,0 +1,106 @@
+"""What a model's label names say of polarity and valence, and what scores make of it.
+
+Only names that read as sentiment count. Where one does not, nothing is guessed: the operator
+may map it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from valence_service.core.sentiment import Label, LabelScore, Polarity, Sentiment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SIDES = {
+    "positive": 1.0,
+    "pos": 1.0,
+    "negative": -1.0,
+    "neg": -1.0,
+    "neutral": 0.0,
+    "neu": 0.0,
+}
+_STRONG = re.compile(r"^(?:very|extremely|strongly)\s+")
+_STARS = re.compile(r"^(?:(?P<before>\d+)\s*stars?|stars?\s*(?P<after>\d+)|(?P<drawn>[★⭐]+))$")
+
+
+def read_labels(names: Sequence[str], mapped: Mapping[str, float]) -> tuple[Label, ...]:
+    """Labels of a model in its order, each with its valence where the name or the map tells it.
+
+    ``mapped`` gives valences in [-1, 1] by name and goes before what a name says. Raises
+    ValueError where it names a label that the model has not.
+    """
+    unknown = sorted(set(mapped) - set(names))
+    if unknown:
+        raise ValueError(f"the model has no label {unknown[0]!r}; it has {', '.join(names)}")
+    read = _stars(names) or _sides(names)
+    return tuple(Label(name, mapped.get(name, read.get(name))) for name in names)
+
+
+def _words(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().lower()
+
+
+def _sides(names: Sequence[str]) -> dict[str, float]:
+    """Valences of the names that say a side; plain ones weigh half beside "very" ones."""
+    plain = 0.5 if any(_STRONG.match(_words(name)) for name in names) else 1.0
+    valences = {}
+    for name in names:
+        side = _SIDES.get(_STRONG.sub("", _words(name)))
+        if side is not None:
+            valences[name] = side * (1.0 if _STRONG.match(_words(name)) else plain)
+    return valences
+
+
+def _stars(names: Sequence[str]) -> dict[str, float]:
+    """Valences of star ratings, spread evenly over the scale; empty unless every name is one."""
+    stars = {}
+    for name in names:
+        match = _STARS.match(_words(name))
+        if match is None:
+            return {}
+        stars[name] = len(match["drawn"] or "") or int(match["before"] or match["after"])
+    low, high = min(stars.values()), max(stars.values())
+    if low == high:
+        return {}
+    return {name: 2 * (count - low) / (high - low) - 1 for name, count in stars.items()}
+
+
+def read_scores(
+    scores: Mapping[str, float],
+    labels: Sequence[Label],
+    *,
+    probabilities: bool,
+    tokens_total: int,
+    tokens_used: int,
+) -> Sentiment:
+    """A sentiment from the score of each label.
+
+    Its valence is the expected value of the labels' valences, the scores taken in proportion
+    (they sum to 1 already unless the model is multi-label). A lone label of valence v and score
+    p stands for two: v with p and -v with 1 - p. Without ``probabilities`` (regression) there is
+    no expected value, and so no valence.
+    """
+    ranked = sorted(labels, key=lambda label: -scores[label.name])
+    valence = _valence(scores, labels) if probabilities else None
+    return Sentiment(
+        scores=tuple(LabelScore(label.name, scores[label.name]) for label in ranked),
+        polarity=Polarity.of(valence if len(labels) == 1 else ranked[0].valence),
+        valence=valence,
+        tokens_total=tokens_total,
+        tokens_used=tokens_used,
+    )
+
+
+def _valence(scores: Mapping[str, float], labels: Sequence[Label]) -> float | None:
+    known = [(label.valence, scores[label.name]) for label in labels if label.valence is not None]
+    total = sum(score for _, score in known)
+    if len(known) < len(labels) or total <= 0:
+        return None
+    if len(known) == 1:
+        valence, score = known[0]
+        return valence * (2 * score - 1)
+    # Rounding may carry a sum of floats a hair over the edge.
+    return max(-1.0, min(1.0, sum(valence * score for valence, score in known) / total))

@@ -1,0 +1,130 @@
+"""Which engine, precision and device, and why."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from valence_service.backends.source import ModelUnusable
+
+# What the processor's flags call dot products of bytes, and of bfloat16 (x86, then Arm).
+_INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+PIPELINE_EXTRA = "pip install 'valence-service[pipeline]'"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionPlan:
+    """How a model is computed."""
+
+    engine: str
+    precision: str
+    device: str
+    reason: str
+    """For people: why, where the service was left to choose; else empty."""
+
+
+def choose(engine: str, precision: str, device: str, *, int8_ready: bool) -> ExecutionPlan:
+    """Settle what was left to ``auto``.
+
+    ``int8_ready`` says whether the model's folder carries an int8 form. Raises ModelUnusable
+    where what is asked for does not go together or is not here.
+    """
+    if engine == "openvino" and device not in ("auto", "cpu"):
+        raise ModelUnusable(f"the openvino engine computes on the CPU, not on {device!r}")
+    if engine != "openvino":
+        where = _torch_device(device, engine)
+        if engine == "pipeline" or where != "cpu":
+            return _pipeline(precision, where)
+    return _openvino(precision, int8_ready=int8_ready)
+
+
+def _pipeline(precision: str, device: str) -> ExecutionPlan:
+    if precision == "int8":
+        raise ModelUnusable("the pipeline engine computes in f32 or bf16: --engine openvino")
+    if precision != "auto":
+        return ExecutionPlan("pipeline", precision, device, "")
+    if device == "cpu":
+        return ExecutionPlan("pipeline", "f32", device, "f32: the reference")
+    import torch
+
+    # Before Ampere a GPU has no bfloat16 of its own.
+    best = "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "f16"  # noqa: PLR2004
+    return ExecutionPlan("pipeline", best, device, f"{best}: the GPU's best half precision")
+
+
+def _openvino(precision: str, *, int8_ready: bool) -> ExecutionPlan:
+    if precision == "int8" and not int8_ready:
+        raise ModelUnusable(
+            "the model carries no int8 form (openvino/openvino_model_qint8.xml): "
+            "--precision auto takes what it has"
+        )
+    if precision != "auto":
+        return ExecutionPlan("openvino", precision, "cpu", "")
+    flags = _processor_flags()
+    int8, bf16 = sorted(flags & _INT8_FLAGS), sorted(flags & _BF16_FLAGS)
+    if int8_ready and int8:
+        why = f"int8: the processor has {int8[0]}"
+    elif int8_ready and not can_convert():
+        why = (
+            "int8: the processor has no dot product for it, but torch, to convert it, is "
+            "not installed"
+        )
+    elif bf16:
+        why = f"bf16: the processor has {bf16[0]}"
+        why += ", and no int8 dot product" if int8_ready else ", the model has no int8 form"
+    else:
+        why = "f32: the processor has no instructions for less"
+    return ExecutionPlan("openvino", why.split(":")[0], "cpu", why)
+
+
+def can_convert() -> bool:
+    """Whether torch and transformers are installed. Does not import them."""
+    return all(importlib.util.find_spec(name) is not None for name in ("torch", "transformers"))
+
+
+def _torch_device(wanted: str, engine: str) -> str:
+    """``cpu`` or ``cuda:N``. Imports torch only where a GPU may be meant."""
+    if engine == "auto" and wanted == "auto" and not (_has_gpu() and can_convert()):
+        return "cpu"
+    if engine == "auto" and wanted == "cpu":
+        return "cpu"
+    if not can_convert():
+        raise ModelUnusable(f"torch and transformers are not installed: {PIPELINE_EXTRA}")
+    import torch
+
+    if wanted == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelUnusable(
+            f"the device {wanted!r} is not here: use --device cpu, or auto"
+        ) from error
+    return "cuda:0" if wanted == "cuda" else wanted
+
+
+def _has_gpu() -> bool:
+    """Whether NVIDIA's driver shows this process a GPU. A thousandth of torch's import."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return (
+        driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    ) and count.value > 0
+
+
+def _processor_flags() -> set[str]:
+    """What the first processor can do, as Linux names it; empty elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return set()
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return set(found[1].split()) if found else set()

@@ -1,0 +1,66 @@
+"""A model's folder to a torch model and its transformers tokenizer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+
+from valence_service.backends.source import ModelUnusable, least_limit
+
+if TYPE_CHECKING:
+    from valence_service.backends.source import ModelFolder
+
+
+def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
+    """The model in eval mode and its tokenizer. Raises ModelUnusable."""
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path, trust_remote_code=False)
+        model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder.path,
+            dtype=dtype,
+            output_loading_info=True,
+            use_safetensors=not folder.pickled,
+            trust_remote_code=False,  # else it asks the terminal whether to run the model's code
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelUnusable(
+            f"cannot load {folder.name} from {folder.path}: is it a complete Hugging Face model "
+            f"folder? ({reason})"
+        ) from error
+    if report["missing_keys"]:
+        # transformers would fill the head with random numbers, and answer with them.
+        missing = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ModelUnusable(
+            f"{folder.name} is not a text classifier: its weights lack {missing}; "
+            "give a model that was trained for text classification"
+        )
+    return model.eval(), tokenizer
+
+
+def max_tokens(model: Any, tokenizer: Any) -> int:
+    """The most tokens of a text that the model reads, its special tokens included."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions:
+        positions -= _first_position(model)
+    return least_limit((tokenizer.model_max_length, positions))
+
+
+def _first_position(model: Any) -> int:
+    """Positions that carry no token: RoBERTa and its kin number them from the padding id on."""
+    for name, module in model.named_modules():
+        if (
+            name.endswith("position_embeddings")
+            and getattr(module, "padding_idx", None) is not None
+        ):
+            return int(module.padding_idx) + 1
+    return 0
+
+
+def pads(model: Any, tokenizer: Any) -> bool:
+    """Whether texts can share a pass at all: some decoder models have no padding token."""
+    return tokenizer.pad_token_id is not None and model.config.pad_token_id is not None

@@ -1,0 +1,36 @@
+"""The protocol between the scheduler and a backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from valence_service.core.sentiment import ModelInfo, Sentiment
+
+
+@dataclass(slots=True)
+class TokenCount:
+    """What a replica has been given to compute so far. Its thread counts, any may read."""
+
+    texts: int = 0
+    """Tokens of texts."""
+    padding: int = 0
+    """Tokens that filled shorter texts up."""
+
+
+class Classifier(Protocol):
+    """One replica of a model with a tokenizer of its own. Used by one thread at a time."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model, and how it is computed."""
+
+    @property
+    def tokens(self) -> TokenCount:
+        """What it has been given to compute so far."""
+
+    def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
+        """One sentiment for each text, in order. May raise anything; blocks its thread."""

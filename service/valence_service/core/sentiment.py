@@ -1,0 +1,94 @@
+"""The domain: what a sentiment is, what a classifier does, and what can go wrong.
+
+Knows neither the wire nor the weights; every other room of the service imports it.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Polarity(enum.Enum):
+    """The side a label or a sentiment is on, whatever the model calls it."""
+
+    UNSPECIFIED = enum.auto()
+    NEGATIVE = enum.auto()
+    NEUTRAL = enum.auto()
+    POSITIVE = enum.auto()
+
+    @classmethod
+    def of(cls, valence: float | None) -> Polarity:
+        """The side of a valence in [-1, 1]; UNSPECIFIED where there is none."""
+        if valence is None:
+            return cls.UNSPECIFIED
+        if valence == 0:
+            return cls.NEUTRAL
+        return cls.POSITIVE if valence > 0 else cls.NEGATIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label of a model, in its own name, and how positive it is: -1 to 1, None if unknown."""
+
+    name: str
+    valence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """A label and its score."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sentiment:
+    """What a model says of one text. The fields are the contract's (sentiment.proto)."""
+
+    scores: tuple[LabelScore, ...]
+    """Every label, highest score first; never empty."""
+    polarity: Polarity
+    valence: float | None
+    tokens_total: int
+    tokens_used: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the model read less than the whole text."""
+        return self.tokens_used < self.tokens_total
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The model that answers, and how it is computed."""
+
+    name: str
+    revision: str
+    labels: tuple[Label, ...]
+    max_tokens: int
+    """The most tokens of a text that it reads, its special tokens included."""
+    engine: str
+    precision: str
+    device: str
+    engine_reason: str = ""
+    """For people: why this engine and precision, where the service was left to choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where a text's time went."""
+
+    queue_seconds: float
+    inference_seconds: float
+    queued_at: float
+    """When the wait began, by the engine's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A sentiment and what it took."""
+
+    sentiment: Sentiment
+    timings: Timings

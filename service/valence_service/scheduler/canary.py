@@ -1,0 +1,48 @@
+"""Is a replica of the model well? It must answer a harmless text as it did at the start."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from valence_service.core.sentiment import Polarity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from valence_service.core.sentiment import Sentiment
+
+CANARY = "I loved every minute of it."
+# Which kernels compute it, and so the last digits, depend on what else is under way.
+TOLERANCE = 0.05
+
+
+class ReplicaBroken(Exception):
+    """A replica, or its thread, does not answer the canary as it should."""
+
+
+class Canary:
+    """The text, and its answer once it is known. Used by the event loop alone.
+
+    ``positive`` says whether the model is known to find the text positive.
+    """
+
+    def __init__(self, *, positive: bool = False) -> None:
+        self._positive = positive
+        self._known: dict[str, float] = {}
+
+    def check(self, sentiments: Sequence[Sentiment]) -> None:
+        """Raises ReplicaBroken unless these are the one answer that is known, or the first."""
+        if len(sentiments) != 1:
+            raise ReplicaBroken(f"{len(sentiments)} answers to one text")
+        scores = {score.label: score.score for score in sentiments[0].scores}
+        if not all(math.isfinite(score) for score in scores.values()):
+            raise ReplicaBroken("its scores are not numbers")
+        if self._positive and sentiments[0].polarity is not Polarity.POSITIVE:
+            raise ReplicaBroken(f"it finds {CANARY!r} {sentiments[0].polarity.name}")
+        known = self._known = self._known or scores
+        if scores.keys() != known.keys() or any(
+            abs(score - known[label]) > TOLERANCE * max(1, abs(known[label]))
+            for label, score in scores.items()
+        ):
+            raise ReplicaBroken(f"it answered {known} at the start, and {scores} now")

@@ -1,0 +1,1 @@
+"""Protocols that carry the service, and what they share: authentication and certificates."""

@@ -1,0 +1,185 @@
+"""A model converts once, and what is kept of it survives whatever happens to the folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import openvino
+import pytest
+from structlog.testing import capture_logs
+from valence_service.backends import conversion
+from valence_service.backends.artifact import prepare
+from valence_service.backends.load import ModelUnusable, load_classifiers, prepare_model
+from valence_service.backends.source import CannotConvert, find_model
+from valence_service.core.classifier import Classifier
+from valence_service.core.sentiment import Sentiment
+
+from tests.support import models
+from tests.support.loading import model_source
+from tests.support.server import command, environment
+
+
+def load(name: str, cache_dir: Path, *, engine: str = "openvino") -> Classifier:
+    source = model_source(name, engine=engine, cache_dir=cache_dir)
+    (classifier,) = load_classifiers(source, workers=1, max_micro_batch_tokens=4096)
+    return classifier
+
+
+def answers(classifier: Classifier) -> Sequence[Sentiment]:
+    return classifier.classify(list(models.TEXTS))
+
+
+@pytest.fixture
+def no_conversion(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    def refuse(folder: object) -> None:
+        raise CannotConvert("converted again")
+
+    monkeypatch.setattr(conversion, "convert", refuse)
+    return monkeypatch
+
+
+@pytest.fixture(scope="module")
+def cached(two_labels: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder that holds the small model."""
+    cache = tmp_path_factory.mktemp("cache")
+    load(two_labels, cache)
+    return cache
+
+
+def test_a_second_start_converts_nothing(
+    two_labels: str, cached: Path, no_conversion: pytest.MonkeyPatch
+) -> None:
+    again = load(two_labels, cached)
+    assert answers(again) == answers(load(two_labels, cached))
+    (entry,) = cached.iterdir()
+    assert entry.name.startswith(find_model(two_labels, None, allow_pickle=False).digest[:32])
+    assert entry.name.endswith(f"-openvino-{openvino.__version__.split('-')[0]}-f32")
+
+
+def test_other_weights_are_another_entry(
+    two_labels: str, tmp_path: Path, cached: Path, no_conversion: pytest.MonkeyPatch
+) -> None:
+    other = shutil.copytree(two_labels, tmp_path / "other")
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (other / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ModelUnusable, match="converted again"):
+        load(str(other), cached)
+
+
+def test_another_tokenizer_is_another_entry(two_labels: str, tmp_path: Path, cached: Path) -> None:
+    cache = shutil.copytree(cached, tmp_path / "cache")
+    other = shutil.copytree(two_labels, tmp_path / "other")
+    path = other / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": 8}))
+    assert load(str(other), cache).info.max_tokens == 8
+    assert load(two_labels, cache).info.max_tokens > 8
+
+
+@pytest.mark.parametrize("file", ["openvino_model.xml", "tokenizer.json", "valence.json"])
+def test_a_broken_entry_is_made_again(
+    two_labels: str, cached: Path, tmp_path: Path, file: str
+) -> None:
+    cache = shutil.copytree(cached, tmp_path / "cache")
+    (entry,) = cache.iterdir()
+    (entry / file).write_text("{")
+    with capture_logs() as events:
+        mended = load(two_labels, cache)
+    assert "cache_broken" in [event["event"] for event in events]
+    assert answers(mended) == answers(load(two_labels, cached))
+    assert (entry / file).read_text() != "{"
+
+
+def test_a_folder_that_cannot_be_written_costs_a_warning(
+    two_labels: str, cached: Path, tmp_path: Path
+) -> None:
+    # Not by chmod: root writes everywhere.
+    (tmp_path / "file").touch()
+    with capture_logs() as events:
+        classifier = load(two_labels, tmp_path / "file" / "cache")
+    (warning,) = [event for event in events if event["event"] == "cache_unwritable"]
+    assert "--cache-dir" in warning["hint"]
+    assert answers(classifier) == answers(load(two_labels, cached))
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_preparing_for_later_needs_a_folder_that_can_be_written(
+    engine: str, two_labels: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    source = model_source(two_labels, engine=engine, cache_dir=tmp_path / "file")
+    with pytest.raises(ModelUnusable, match="choose another folder with --cache-dir"):
+        prepare_model(source)
+
+
+def test_two_processes_at_once_leave_one_whole_entry(two_labels: str, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    arguments = ("--prepare", "--engine", "openvino", "--precision", "f32", "--model", two_labels)
+    both = [
+        subprocess.Popen(
+            command(*arguments, "--cache-dir", str(cache)),
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+        assert '"prepared"' in said
+    (entry,) = cache.iterdir()
+    assert answers(load(two_labels, cache))
+    assert sorted(path.name for path in entry.iterdir()) == [
+        "openvino_model.bin",
+        "openvino_model.xml",
+        "tokenizer.json",
+        "valence.json",
+    ]
+
+
+@pytest.mark.parametrize("where", [".", "openvino"])
+@pytest.mark.parametrize("make", [models.make_offset_model, models.make_unpaddable_model])
+def test_a_folder_may_carry_its_compiled_form(
+    make: object, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make(tmp_path / "model")  # type: ignore[operator]
+    converted = prepare(find_model(folder, None, allow_pickle=False), "f32", tmp_path / "cache")
+    (tmp_path / "model" / where).mkdir(exist_ok=True)
+    openvino.save_model(
+        converted.model, tmp_path / "model" / where / "openvino_model.xml", compress_to_fp16=False
+    )
+    monkeypatch.setattr(conversion, "convert", lambda folder: pytest.fail("converted again"))
+    ready = prepare(find_model(folder, None, allow_pickle=False), "f32", tmp_path / "empty")
+    assert ready.input_spec == converted.input_spec
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_compiled_form_alone_is_a_model(two_labels: str, cached: Path, tmp_path: Path) -> None:
+    (entry,) = cached.iterdir()
+    folder = shutil.copytree(entry, tmp_path / "exported")
+    for file in ("config.json", "tokenizer_config.json"):
+        shutil.copy(Path(two_labels) / file, folder)
+    assert answers(load(str(folder), tmp_path)) == answers(load(two_labels, cached))
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_a_broken_compiled_form_says_so(engine: str, two_labels: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(two_labels, tmp_path / "model")
+    (folder / "openvino_model.xml").write_text("<net/>")
+    with pytest.raises(ModelUnusable, match=r"cannot read .*openvino_model\.xml"):
+        load(str(folder), tmp_path, engine=engine)
+
+
+def test_auto_serves_by_the_pipeline_what_cannot_be_converted(
+    two_labels: str, tmp_path: Path, no_conversion: pytest.MonkeyPatch
+) -> None:
+    with capture_logs() as events:
+        classifier = load(two_labels, tmp_path, engine="auto")
+    assert classifier.info.engine == "pipeline"
+    assert "could not convert" in classifier.info.engine_reason
+    assert [event["reason"] for event in events if event["event"] == "engine"]

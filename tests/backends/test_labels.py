@@ -1,0 +1,87 @@
+"""What label names say, and what they do not."""
+
+from __future__ import annotations
+
+import pytest
+from valence_service.backends.labels import read_labels, read_scores
+from valence_service.core.sentiment import Polarity, Sentiment
+
+
+def valences(*names: str, **mapped: float) -> list[float | None]:
+    return [label.valence for label in read_labels(names, mapped)]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["NEGATIVE", "POSITIVE"], [-1, 1]),
+        (["neg", "neu", "pos"], [-1, 0, 1]),
+        (["Positive", "Neutral", "Negative"], [1, 0, -1]),
+        (
+            ["Very Negative", "Negative", "Neutral", "Positive", "very_positive"],
+            [-1, -0.5, 0, 0.5, 1],
+        ),
+        (["1 star", "2 stars", "3 stars", "4 stars", "5 stars"], [-1, -0.5, 0, 0.5, 1]),
+        (["★", "★★", "★★★"], [-1, 0, 1]),
+        (["STARS_1", "STARS_2"], [-1, 1]),
+        (["positive", "negative", "sarcastic"], [1, -1, None]),
+        (["LABEL_0", "LABEL_1"], [None, None]),
+        (["0", "1"], [None, None]),
+        (["joy", "anger"], [None, None]),
+        (["1 star", "joy"], [None, None]),
+        (["5 stars"], [None]),
+        (["not positive", "positively electric"], [None, None]),
+    ],
+)
+def test_names_that_read_as_sentiment_have_a_valence(
+    names: list[str], expected: list[float | None]
+) -> None:
+    assert valences(*names) == expected
+
+
+def test_the_operator_goes_before_the_name() -> None:
+    assert valences("positive", "LABEL_1", positive=-1, LABEL_1=0.25) == [-1, 0.25]
+
+
+def test_a_label_that_is_not_there_cannot_be_mapped() -> None:
+    with pytest.raises(ValueError, match=r"no label 'LABEL_7'; it has LABEL_0, LABEL_1"):
+        read_labels(["LABEL_0", "LABEL_1"], {"LABEL_7": 1})
+
+
+def sentiment(scores: dict[str, float], *, probabilities: bool = True) -> Sentiment:
+    return read_scores(
+        scores,
+        read_labels(list(scores), {}),
+        probabilities=probabilities,
+        tokens_total=3,
+        tokens_used=3,
+    )
+
+
+def test_valence_is_the_expected_value() -> None:
+    assert sentiment({"neg": 0.2, "neu": 0.3, "pos": 0.5}).valence == pytest.approx(0.3)
+
+
+def test_multi_label_scores_count_in_proportion() -> None:
+    assert sentiment({"neg": 0.3, "pos": 0.9}).valence == pytest.approx(0.5)
+
+
+def test_polarity_is_the_top_labels() -> None:
+    assert sentiment({"neg": 0.2, "neu": 0.5, "pos": 0.3}).polarity is Polarity.NEUTRAL
+
+
+@pytest.mark.parametrize(("score", "side"), [(0.9, Polarity.POSITIVE), (0.1, Polarity.NEGATIVE)])
+def test_a_lone_label_stands_for_two(score: float, side: Polarity) -> None:
+    answer = sentiment({"positive": score})
+    assert answer.valence == pytest.approx(2 * score - 1)
+    assert answer.polarity is side
+
+
+def test_one_label_unknown_leaves_valence_unknown() -> None:
+    answer = sentiment({"positive": 0.7, "negative": 0.1, "sarcastic": 0.2})
+    assert answer.valence is None
+    assert answer.polarity is Polarity.POSITIVE
+
+
+def test_raw_scores_have_no_expected_value() -> None:
+    assert sentiment({"neg": -3.0, "pos": 7.5}, probabilities=False).valence is None

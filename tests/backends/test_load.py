@@ -1,0 +1,166 @@
+"""What cannot be served says so, and what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from valence_service.backends.load import ModelUnusable, load_classifiers
+from valence_service.core.classifier import Classifier
+
+from tests.support import models
+from tests.support.loading import model_source
+
+
+def load(
+    name: str,
+    *,
+    device: str = "cpu",
+    workers: int = 1,
+    label_valence: dict[str, float] | None = None,
+) -> list[Classifier]:
+    source = model_source(name, device=device, label_valence=label_valence)
+    return list(load_classifiers(source, workers=workers, max_micro_batch_tokens=64))
+
+
+def refused(name: str, because: str, *, device: str = "cpu") -> None:
+    with pytest.raises(ModelUnusable, match=because) as caught:
+        load(name, device=device)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_known_by_its_name_and_the_digest_of_its_weights(two_labels: str) -> None:
+    (classifier,) = load(two_labels)
+    weights = (Path(two_labels) / "model.safetensors").read_bytes()
+    assert classifier.info.name == Path(two_labels).name
+    assert classifier.info.revision == hashlib.sha256(weights).hexdigest()[:12]
+    assert (classifier.info.engine, classifier.info.precision) == ("pipeline", "f32")
+
+
+def test_each_worker_has_a_replica_and_a_tokenizer_of_its_own(two_labels: str) -> None:
+    one, other = load(two_labels, workers=2)
+    assert one.pipeline.model is not other.pipeline.model  # type: ignore[attr-defined]  # of this engine
+    assert one.pipeline.tokenizer is not other.pipeline.tokenizer  # type: ignore[attr-defined]  # of this engine
+
+
+def test_missing(tmp_path: Path) -> None:
+    refused(str(tmp_path / "nowhere"), r"nowhere does not exist: check --model")
+
+
+def test_a_file(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").touch()
+    refused(str(tmp_path / "model.bin"), "is a file, not a folder")
+
+
+def test_empty(tmp_path: Path) -> None:
+    refused(str(tmp_path), "has no config.json")
+
+
+def test_without_weights(two_labels: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((Path(two_labels) / "config.json").read_text())
+    refused(str(tmp_path), "has no weights")
+
+
+def pickled(two_labels: str, folder: Path) -> str:
+    """The same model with its weights as a pickle, and code that its configuration asks to run."""
+    shutil.copytree(two_labels, folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    return str(folder)
+
+
+def test_pickles_are_refused_unless_they_are_trusted(two_labels: str, tmp_path: Path) -> None:
+    folder = pickled(two_labels, tmp_path / "openvino" / "pickled")
+    refused(folder, "are pickles, which can run code .*--allow-pickle if you trust")
+    source = dataclasses.replace(model_source(folder), allow_pickle=True)
+    (trusted,) = load_classifiers(source, workers=1, max_micro_batch_tokens=64)
+    (expected,) = load(two_labels)
+    assert trusted.classify(["good"]) == expected.classify(["good"])
+
+
+def test_safetensors_go_before_pickles(two_labels: str, tmp_path: Path) -> None:
+    folder = Path(pickled(two_labels, tmp_path / "both"))
+    (folder / "pytorch_model.bin").write_bytes(b"whatever it holds, it is not read")
+    shutil.copy(Path(two_labels) / "model.safetensors", folder)
+    (classifier,) = load(str(folder))
+    assert classifier.classify(["good"])
+
+
+def test_code_that_comes_with_a_model_is_not_run(two_labels: str, tmp_path: Path) -> None:
+    folder = tmp_path / "with code"
+    shutil.copytree(two_labels, folder)
+    ran = tmp_path / "ran"
+    (folder / "code.py").write_text(f"open({str(ran)!r}, 'w')\nclass Model: pass\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "of its own",
+        "auto_map": {
+            "AutoConfig": "code.Model",
+            "AutoModelForSequenceClassification": "code.Model",
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnusable):
+        load(str(folder))
+    assert not ran.exists()
+
+
+def test_not_a_classifier(tmp_path: Path) -> None:
+    folder = models.make_headless_model(tmp_path / "headless")
+    refused(folder, "is not a text classifier: its weights lack classifier.bias")
+
+
+def test_broken_weights(two_labels: str, tmp_path: Path) -> None:
+    for path in Path(two_labels).iterdir():
+        (tmp_path / path.name).write_bytes(
+            path.read_bytes()[: 100 if "safe" in path.name else None]
+        )
+    refused(str(tmp_path), re.escape(f"from {tmp_path}: is it a complete"))
+
+
+def test_broken_configuration(two_labels: str, tmp_path: Path) -> None:
+    for path in Path(two_labels).iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "no-such-thing"}))
+    refused(str(tmp_path), "cannot load .* is it a complete")
+
+
+def test_unreadable(two_labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not by chmod: root reads everything.
+    def denied(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    refused(two_labels, "no permission to read .*config.json: check its mode")
+
+
+def test_not_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    refused(
+        "nobody/no-such-model", "check its name, --revision and the connection, or give a folder"
+    )
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
+def test_no_such_device(two_labels: str, device: str) -> None:
+    refused(two_labels, f"the device '{device}' is not here", device=device)
+
+
+def test_a_label_that_is_not_there(two_labels: str) -> None:
+    with pytest.raises(ModelUnusable, match="--label-valence: the model has no label 'joy'"):
+        load(two_labels, label_valence={"joy": 1.0})
+
+
+def test_a_configuration_that_is_no_json(two_labels: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    refused(str(tmp_path), r"config.json is no JSON: is the model's folder complete")
+    (tmp_path / "config.json").write_text("[]")
+    refused(str(tmp_path), "config.json holds no JSON object")

@@ -1,0 +1,90 @@
+"""What `auto` takes, and what it says of it."""
+
+from __future__ import annotations
+
+import pytest
+from valence_service.backends import selection
+from valence_service.backends.selection import choose
+from valence_service.backends.source import ModelUnusable
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A processor without any instructions to speak of, and no GPU."""
+    monkeypatch.setattr(selection, "_has_gpu", lambda: False)
+    has(monkeypatch)
+    return monkeypatch
+
+
+def has(machine: pytest.MonkeyPatch, *flags: str) -> None:
+    machine.setattr(selection, "_processor_flags", lambda: {"fpu", "avx2", *flags})
+
+
+def auto(*, int8_ready: bool = True, device: str = "auto") -> tuple[str, str, str]:
+    chosen = choose("auto", "auto", device, int8_ready=int8_ready)
+    return chosen.engine, chosen.precision, chosen.reason
+
+
+def test_int8_where_model_and_processor_have_it(machine: pytest.MonkeyPatch) -> None:
+    has(machine, "avx512_vnni", "avx512_bf16")
+    assert auto() == ("openvino", "int8", "int8: the processor has avx512_vnni")
+
+
+def test_bf16_where_the_model_has_no_int8(machine: pytest.MonkeyPatch) -> None:
+    has(machine, "avx512_vnni", "amx_bf16")
+    assert auto(int8_ready=False)[1:] == (
+        "bf16",
+        "bf16: the processor has amx_bf16, the model has no int8 form",
+    )
+
+
+def test_bf16_where_the_processor_has_no_int8(machine: pytest.MonkeyPatch) -> None:
+    has(machine, "bf16")
+    assert auto()[1:] == ("bf16", "bf16: the processor has bf16, and no int8 dot product")
+
+
+def test_f32_where_the_processor_has_neither(machine: pytest.MonkeyPatch) -> None:
+    assert auto()[1:] == ("f32", "f32: the processor has no instructions for less")
+
+
+def test_int8_all_the_same_where_nothing_else_can_be_made(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(selection, "can_convert", lambda: False)
+    _, precision, reason = auto()
+    assert precision == "int8"
+    assert "torch, to convert it, is not installed" in reason
+
+
+def test_what_the_operator_chose_needs_no_reason(machine: pytest.MonkeyPatch) -> None:
+    chosen = choose("openvino", "f32", "auto", int8_ready=True)
+    assert (chosen.precision, chosen.reason) == ("f32", "")
+
+
+def test_a_gpu_without_torch_is_left_alone(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(selection, "_has_gpu", lambda: True)
+    machine.setattr(selection, "can_convert", lambda: False)
+    assert auto()[0] == "openvino"
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "device", "says"),
+    [
+        ("openvino", "auto", "cuda", "computes on the CPU, not on 'cuda'"),
+        ("pipeline", "int8", "cpu", "the pipeline engine computes in f32 or bf16"),
+        ("openvino", "int8", "cpu", "carries no int8 form"),
+    ],
+)
+def test_what_does_not_go_together(
+    machine: pytest.MonkeyPatch, engine: str, precision: str, device: str, says: str
+) -> None:
+    with pytest.raises(ModelUnusable, match=says):
+        choose(engine, precision, device, int8_ready=False)
+
+
+def test_without_torch_it_says_what_to_install(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(selection, "can_convert", lambda: False)
+    with pytest.raises(ModelUnusable, match=r"pip install 'valence-service\[pipeline\]'"):
+        choose("pipeline", "auto", "cpu", int8_ready=True)
+
+
+def test_this_processor_is_read() -> None:
+    assert selection._processor_flags(), "Linux tells what a processor can do"

@@ -1,0 +1,91 @@
+"""The rpc rooms on a real socket, with a classifier that a test can hold."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+import pytest
+from valence.v1 import sentiment_pb2_grpc
+from valence_service.core.limits import Limits
+from valence_service.core.observer import Observer
+from valence_service.scheduler.batcher import Batcher
+from valence_service.transports.grpc.calls import SERVICE_NAME, Telemetry
+from valence_service.transports.grpc.health import HealthServicer
+from valence_service.transports.grpc.server import ConnectionLimits, build_server, listen
+from valence_service.transports.grpc.servicer import SentimentServicer
+
+from tests.support.classifier import EchoClassifier
+from tests.support.stubs import async_stub
+
+WINDOW_TEXTS = 8
+QUEUE_TEXTS = 16
+LIMITS = Limits(max_text_bytes=100, max_batch_texts=4)
+
+
+@dataclass
+class Service:
+    """A service and a caller of it."""
+
+    address: str
+    stub: sentiment_pb2_grpc.SentimentServiceAsyncStub
+    channel: grpc.aio.Channel
+    servicer: SentimentServicer
+    health: HealthServicer
+    classifier: EchoClassifier
+    batcher: Batcher
+
+
+@asynccontextmanager
+async def started(
+    *,
+    opened: bool = True,
+    telemetry: Telemetry | None = None,
+    observer: Observer | None = None,
+) -> AsyncIterator[Service]:
+    servicer = SentimentServicer(LIMITS, window_texts=WINDOW_TEXTS)
+    health = HealthServicer(SERVICE_NAME)
+    server = build_server(servicer, health, LIMITS, ConnectionLimits(), telemetry=telemetry)
+    address = listen(server, "127.0.0.1", 0)
+    await server.start()
+    classifier = EchoClassifier()
+    batcher = Batcher(
+        [classifier],
+        max_batch_texts=4,
+        max_batch_tokens=400,
+        max_queue_texts=QUEUE_TEXTS,
+        observer=observer,
+    )
+    if opened:
+        servicer.open(batcher, classifier.info)
+        health.set(serving=True)
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield Service(address, async_stub(channel), channel, servicer, health, classifier, batcher)
+    classifier.release()
+    health.end()
+    await server.stop(0)
+    await batcher.close(timeout_seconds=10)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with started() as running:
+        yield running
+
+
+@pytest.fixture
+async def unopened() -> AsyncIterator[Service]:
+    """A service whose model is still being loaded."""
+    async with started(opened=False) as running:
+        yield running
+
+
+def wordless(
+    service: Service, *, timeout: float | None = None
+) -> grpc.aio.StreamUnaryCall[bytes, bytes]:
+    """A call of Classify whose message does not come."""
+    path = "/valence.v1.SentimentService/Classify"
+    method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = service.channel.stream_unary(path)
+    return method(timeout=timeout)
