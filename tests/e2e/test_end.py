@@ -80,6 +80,25 @@ async def test_idle_streams_and_watches_do_not_hold_up_the_end(two_labels: str) 
             assert await watch.code() is grpc.StatusCode.UNAVAILABLE
 
 
+async def test_calls_whose_message_does_not_come_do_not_hold_up_the_end(two_labels: str) -> None:
+    with serving("--model", two_labels, "--grace-seconds", "600") as server:
+        async with grpc.aio.insecure_channel(server.address) as channel, asyncio.timeout(60):
+            begin: grpc.aio.StreamUnaryMultiCallable[bytes, bytes]
+            begin = channel.stream_unary("/valence.v1.SentimentService/Classify")
+            check: grpc.aio.StreamUnaryMultiCallable[bytes, bytes]
+            check = channel.stream_unary("/grpc.health.v1.Health/Check")
+            reflect: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+            reflect = channel.stream_stream(
+                "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+            )
+            left_open = [begin(), check(), reflect()]
+            # Those have arrived once a later call has its answer.
+            await async_stub(channel).Classify(pb.ClassifyRequest(text="good"))
+            assert await ended(server, signal.SIGTERM) == 0
+            codes = [await call.code() for call in left_open]
+            assert codes == [grpc.StatusCode.UNAVAILABLE] * len(left_open)
+
+
 async def test_a_second_signal_ends_at_once(two_labels: str) -> None:
     with serving("--model", two_labels, "--grace-seconds", "600", "--workers", "1") as server:
         server.process.send_signal(signal.SIGTERM)

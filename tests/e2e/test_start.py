@@ -122,9 +122,9 @@ TORCH_IMPORTED = """
 import sys
 from valence_service.backends import load
 from valence_service.settings import read_settings
-from valence_service.app import _model_source
+from valence_service.wiring import model_source
 settings = read_settings(sys.argv[1:])
-source = _model_source(settings)
+source = model_source(settings)
 load.load_classifiers(source, workers=2, max_micro_batch_tokens=64)[0].classify(["good"])
 print(sorted({"torch", "transformers"} & set(sys.modules)))
 """

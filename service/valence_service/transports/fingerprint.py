@@ -11,6 +11,6 @@ Fingerprint: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 def fingerprint(*paths: Path) -> Fingerprint:
-    """Differs once one of the files has been written or replaced. Raises OSError."""
+    """Return a value that changes once one of the files is written or replaced. Raise OSError."""
     stats = [path.stat() for path in paths]
     return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in stats)

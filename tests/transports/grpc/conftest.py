@@ -1,4 +1,4 @@
-"""The rpc rooms on a real socket, with a classifier that a test can hold."""
+"""The gRPC transport on a real socket, with a classifier that a test can hold."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import grpc
 import pytest
 from valence.v1 import sentiment_pb2_grpc
+from valence_service.core.call import Telemetry
 from valence_service.core.limits import Limits
 from valence_service.core.observer import Observer
+from valence_service.core.readiness import Readiness
 from valence_service.scheduler.batcher import Batcher
-from valence_service.transports.grpc.calls import SERVICE_NAME, Telemetry
-from valence_service.transports.grpc.health import HealthServicer
-from valence_service.transports.grpc.server import ConnectionLimits, build_server, listen
-from valence_service.transports.grpc.servicer import SentimentServicer
+from valence_service.serving.registry import ServedModel
+from valence_service.serving.service import SentimentService
+from valence_service.transports.grpc.server import ConnectionLimits, GrpcTransport
 
 from tests.support.classifier import EchoClassifier
 from tests.support.stubs import async_stub
@@ -32,8 +33,9 @@ class Service:
     address: str
     stub: sentiment_pb2_grpc.SentimentServiceAsyncStub
     channel: grpc.aio.Channel
-    servicer: SentimentServicer
-    health: HealthServicer
+    transport: GrpcTransport
+    sentiment: SentimentService
+    readiness: Readiness
     classifier: EchoClassifier
     batcher: Batcher
 
@@ -45,11 +47,11 @@ async def started(
     telemetry: Telemetry | None = None,
     observer: Observer | None = None,
 ) -> AsyncIterator[Service]:
-    servicer = SentimentServicer(LIMITS, window_texts=WINDOW_TEXTS)
-    health = HealthServicer(SERVICE_NAME)
-    server = build_server(servicer, health, LIMITS, ConnectionLimits(), telemetry=telemetry)
-    address = listen(server, "127.0.0.1", 0)
-    await server.start()
+    sentiment = SentimentService(LIMITS, window_texts=WINDOW_TEXTS)
+    readiness = Readiness()
+    transport = GrpcTransport(sentiment, readiness, ConnectionLimits(), telemetry or Telemetry())
+    address = transport.listen("127.0.0.1", 0)
+    await transport.start()
     classifier = EchoClassifier()
     batcher = Batcher(
         [classifier],
@@ -59,13 +61,14 @@ async def started(
         observer=observer,
     )
     if opened:
-        servicer.open(batcher, classifier.info)
-        health.set(serving=True)
+        sentiment.open(ServedModel(classifier.info, batcher))
+        readiness.set(serving=True)
     async with grpc.aio.insecure_channel(address) as channel:
-        yield Service(address, async_stub(channel), channel, servicer, health, classifier, batcher)
+        stub = async_stub(channel)
+        yield Service(address, stub, channel, transport, sentiment, readiness, classifier, batcher)
     classifier.release()
-    health.end()
-    await server.stop(0)
+    readiness.end()
+    await transport.stop(0)
     await batcher.close(timeout_seconds=10)
 
 

@@ -267,7 +267,7 @@ async def test_a_call_without_a_message(service: Service) -> None:
 
 async def test_refusals_keep_nothing_of_the_calls(service: Service) -> None:
     refusal = Unhealthy("the model does not answer")
-    service.servicer.refuse(refusal)
+    service.sentiment.refuse(refusal)
     depths = set()
     for _ in range(3):
         with pytest.raises(grpc.aio.AioRpcError):

@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from valence.v1 import sentiment_pb2 as pb
-from valence_service.transports.grpc.calls import SERVICE_NAME
+from valence_service.transports.grpc.contract import SERVICE_NAME
 
 from tests.transports.grpc.conftest import Service
 
@@ -66,11 +66,11 @@ async def test_every_watcher_hears_every_change_until_the_end(unopened: Service)
     async with asyncio.timeout(10):
         for serving in (None, True, False):
             if serving is not None:
-                unopened.health.set(serving=serving)
+                unopened.readiness.set(serving=serving)
             for watch in watches:
                 assert (await watch.read()).status == (SERVING if serving else NOT_SERVING)
         watches.pop().cancel()
-        unopened.health.end()
+        unopened.readiness.end()
         for watch in watches:
             assert await watch.code() is grpc.StatusCode.UNAVAILABLE
 

@@ -235,7 +235,7 @@ async def test_a_draining_server_answers_what_it_read_then_says_unavailable(
             await stream.write(request(str(number)))
         await service.classifier.started()
         await until(lambda: service.batcher.queued_texts == 2)
-        service.servicer.refuse(Draining("the server is ending"))
+        service.sentiment.refuse(Draining("the server is ending"))
         service.classifier.release()
         got: list[str] = []
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -262,6 +262,6 @@ async def test_a_draining_server_ends_a_stream_that_has_sent_everything_as_ever(
         await until(lambda: service.batcher.queued_texts == 2)
         # That nothing more follows has arrived once a later call is answered.
         await service.stub.GetModel(pb.GetModelRequest())
-        service.servicer.refuse(Draining("the server is ending"))
+        service.sentiment.refuse(Draining("the server is ending"))
         service.classifier.release()
         assert [response.id async for response in stream] == ["0", "1", "2"]

@@ -1,166 +1,188 @@
-"""The outermost wrapper of every call of the contract: ids, errors translated, the call told of."""
+"""The outermost wrapper of every call: its scope, undecodable bytes, errors, a bound on reading.
+
+All calls of one message are registered as calls of many (``stream_unary``, ``stream_stream``). gRPC
+then hands a call over before its message has come, and leaves the reading to the handler. That is
+what lets a call be refused before its message is read, and undecodable bytes be answered with the
+contract's errors. ``tests/transports/grpc/test_unread_messages.py`` holds what this relies on.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
-from valence.v1 import sentiment_pb2 as pb
 
-from valence_service.core.call import REQUEST_ID, Call, current, request_id
-from valence_service.core.clock import now
-from valence_service.core.errors import MalformedMessage
+from valence_service.core.call import REQUEST_ID, CallScope, Outcome, Telemetry
+from valence_service.core.errors import Draining, MalformedMessage
 from valence_service.transports.grpc.status import abort
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-    from valence_service.core.call import Meter, Tracer
+    from google.protobuf.message import Message
 
     Context = grpc.aio.ServicerContext[Any, Any]
-    Admit = Callable[[Context], None]
-    """Raises where a call is refused before its message is read."""
 
-# How much later than the end of a call's messages grpc may tell that the call is over.
-CANCELLED_WITHIN_SECONDS = 0.1
-_SERVICE = pb.DESCRIPTOR.services_by_name["SentimentService"]
-SERVICE_NAME = _SERVICE.full_name
-METHODS = tuple(method.name for method in _SERVICE.methods)
-_CODE_NAMES: dict[int, str] = {code.value[0]: code.name for code in grpc.StatusCode}
-_OK: int = grpc.StatusCode.OK.value[0]
-_CANCELLED: int = grpc.StatusCode.CANCELLED.value[0]
-_DEADLINE_EXCEEDED: int = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
-_logger = logging.getLogger("valence_service")
-log = structlog.get_logger()
+# A client that begins a call and sends no whole message holds it no longer than this,
+MESSAGE_SECONDS = 60.0
+# and once the service is ending, no longer than this: a message comes right after its headers.
+LAST_MESSAGE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
     """Stands for a message whose bytes could not be read.
 
-    grpc would end the call with the exception's text, and a stream with all that was in flight.
+    gRPC would end the call with the exception's text, and a stream with all that was in flight.
     """
 
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Telemetry:
-    """Who is told of each call, if anyone."""
+class GrpcCall(CallScope):
+    """A call of gRPC."""
 
-    meter: Meter | None = None
-    tracer: Tracer | None = None
-
-
-class CallScope(Call):
-    """A call from its beginning to its end: ``with CallScope(...)``. Each passes here: be quick."""
-
-    __slots__ = ("_context", "_method", "_started")
+    __slots__ = ("_context",)
 
     def __init__(self, telemetry: Telemetry, method: str, context: Context) -> None:
-        self._method = method
-        self._context = context
-        self._started = now()
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
-        self.request_id = request_id(metadata.get(REQUEST_ID))
-        self.traceparent = metadata.get("traceparent", "")
-        self.meter = telemetry.meter
-        self.span = telemetry.tracer.begin(method, metadata) if telemetry.tracer else None
-        self.timings = ()
+        remaining = context.time_remaining()
+        super().__init__(
+            telemetry,
+            method,
+            metadata=metadata,
+            peer=context.peer,
+            deadline=None if remaining is None else asyncio.get_running_loop().time() + remaining,
+        )
+        self._context = context
+        context.set_trailing_metadata(((REQUEST_ID, self.request_id),))
 
-    def __enter__(self) -> None:
-        current.set(self)
-        self._context.set_trailing_metadata(((REQUEST_ID, self.request_id),))
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        seconds = now() - self._started
-        code = _OK if kind is None else _code(self._context, kind)
-        if self.meter:
-            self.meter.ended(self._method, _CODE_NAMES[code], seconds)
-        if self.span:
-            self.span.end(code, self.timings)
-        if _logger.isEnabledFor(logging.DEBUG):
-            log.debug(
-                "call",
-                method=self._method,
-                peer=self._context.peer(),
-                code=_CODE_NAMES[code],
-                seconds=round(seconds, 6),
-            )
+    def _failed(self, kind: type[BaseException]) -> Outcome:
+        if issubclass(kind, grpc.aio.AbortError):
+            # grpc.aio keeps a number, and its types say otherwise.
+            code: Any = self._context.code()
+            return Outcome(getattr(code, "value", (code,))[0])
+        # The client has gone, or its deadline has ended the call.
+        late = self._context.time_remaining() == 0
+        return Outcome.DEADLINE_EXCEEDED if late else Outcome.CANCELLED
 
 
-def _code(context: Context, kind: type[BaseException]) -> int:
-    """The status of a call that ended with an exception: aborted, or cut off."""
-    if issubclass(kind, Exception):
-        # grpc.aio keeps a number, and its types say otherwise.
-        code: Any = context.code()
-        return int(getattr(code, "value", (code,))[0])
-    return _DEADLINE_EXCEEDED if context.time_remaining() == 0 else _CANCELLED
+class Reads:
+    """The reads under way, so that nothing that a client leaves open holds up the end."""
+
+    def __init__(self) -> None:
+        self._waits: set[asyncio.Timeout] = set()
+        self._ending = False
+
+    def end(self) -> None:
+        """Let every message that has been begun come, and wait for no other."""
+        self._ending = True
+        ends = asyncio.get_running_loop().time() + LAST_MESSAGE_SECONDS
+        for wait in self._waits:
+            wait.reschedule(ends)
+
+    async def next(self, context: Context, seconds: float | None = None) -> Any:
+        """Return the next message, or EOF. Raise TimeoutError, or Draining once ending."""
+        wait = asyncio.timeout(LAST_MESSAGE_SECONDS if self._ending else seconds)
+        try:
+            async with wait:
+                self._waits.add(wait)
+                return await context.read()
+        except TimeoutError:
+            if self._ending:
+                raise Draining("the server is ending: call another one") from None
+            raise
+        finally:
+            self._waits.discard(wait)
+
+    async def only(self, context: Context, name: str) -> Any:
+        """Return the message of a call of one. Raise MalformedMessage or Draining without one."""
+        try:
+            message = await self.next(context, MESSAGE_SECONDS)
+        except TimeoutError:
+            raise MalformedMessage(
+                f"no whole {name}Request has come in {MESSAGE_SECONDS:g} s"
+            ) from None
+        if message is grpc.aio.EOF:
+            # Or the client has gone. Then the error cannot be sent, and the call counts as such.
+            raise MalformedMessage(f"the call ended without a {name}Request")
+        if isinstance(message, Undecodable):
+            raise MalformedMessage(message.description)
+        return message
 
 
-def observed(
-    handlers: Mapping[str, Any], telemetry: Telemetry, admit: Mapping[str, Admit]
-) -> dict[str, Any]:
-    """The handlers of the contract's methods, wrapped, with what admits their calls, if anything.
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """Wraps handlers of the contract.
 
     Once for all calls: an interceptor would be asked anew for each.
     """
-    return {
-        name: _wrap(handler, name, telemetry, admit.get(name)) for name, handler in handlers.items()
-    }
+
+    telemetry: Telemetry
+    reads: Reads
+
+    def unary(
+        self,
+        answer: Callable[[Any, Context], Awaitable[Any]],
+        request: type[Message],
+        response: type[Message],
+        *,
+        admit: Callable[[CallScope], None],
+    ) -> Any:
+        """Wrap a method that answers one message; admit refuses a call before it is read."""
+        name = answer.__name__
+
+        async def handle(_: AsyncIterator[Any], context: Context) -> Any:
+            with GrpcCall(self.telemetry, name, context) as call:
+                try:
+                    admit(call)
+                    return await answer(await self.reads.only(context, name), context)
+                except Exception as error:
+                    # Not a cancellation: then the client has gone, or its deadline has passed.
+                    await abort(context, error)
+
+        return grpc.stream_unary_rpc_method_handler(
+            handle, _reader(request), response.SerializeToString
+        )
+
+    def stream(
+        self,
+        answer: Callable[[Any, Context], AsyncGenerator[Any]],
+        request: type[Message],
+        response: type[Message],
+    ) -> Any:
+        """Wrap a method that answers many messages."""
+        name = answer.__name__
+
+        async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+            with GrpcCall(self.telemetry, name, context):
+                try:
+                    async with aclosing(answer(requests, context)) as responses:
+                        async for reply in responses:
+                            yield reply
+                except Exception as error:
+                    await abort(context, error)
+
+        return grpc.stream_stream_rpc_method_handler(
+            handle, _reader(request), response.SerializeToString
+        )
 
 
-def _wrap(handler: Any, name: str, telemetry: Telemetry, admit: Admit | None) -> Any:
-    decode, answer, answers = (
-        handler.request_deserializer,
-        handler.unary_unary,
-        handler.stream_stream,
-    )
+def _reader(request: type[Message]) -> Callable[[bytes], Message | Undecodable]:
+    """Return a decoder that gives Undecodable where the bytes are not the message."""
+    decode = request.FromString
 
-    def read(data: bytes) -> Any:
+    def read(data: bytes) -> Message | Undecodable:
         try:
             return decode(data)
         except DecodeError:
             return Undecodable(
-                f"the {len(data)} bytes are not a {name}Request of valence.v1: they are cut or "
-                "mangled, or a string in them is not UTF-8"
+                f"the {len(data)} bytes are not a {request.DESCRIPTOR.name} of valence.v1: they "
+                "are cut or mangled, or a string in them is not UTF-8"
             )
 
-    # Cancellation passes through both: the caller has gone, or its deadline has ended the call.
-
-    async def unary(_: AsyncIterator[Any], context: Context) -> Any:
-        with CallScope(telemetry, name, context):
-            try:
-                if admit:
-                    admit(context)
-                request = await context.read()
-                if request is grpc.aio.EOF:
-                    # Or has the caller gone, or its deadline passed? Then this is cancelled.
-                    await asyncio.sleep(CANCELLED_WITHIN_SECONDS)
-                    raise MalformedMessage(f"the call ended without a {name}Request")
-                if isinstance(request, Undecodable):
-                    raise MalformedMessage(request.description)
-                return await answer(request, context)
-            except Exception as error:
-                await abort(context, error)
-
-    async def stream(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-        with CallScope(telemetry, name, context):
-            try:
-                async with aclosing(answers(requests, context)) as responses:
-                    async for response in responses:
-                        yield response
-            except Exception as error:
-                await abort(context, error)
-
-    if answer:
-        # As if of a stream: grpc then leaves the one message to be read, which saves a sixth of a
-        # refusal's cost and leaves an admitted call's as it is (docs/decisions/0010).
-        return grpc.stream_unary_rpc_method_handler(unary, read, handler.response_serializer)
-    return grpc.stream_stream_rpc_method_handler(stream, read, handler.response_serializer)
+    return read

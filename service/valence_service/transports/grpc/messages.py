@@ -1,4 +1,4 @@
-"""Messages to the domain and back. Everything that arrives is validated here."""
+"""Messages of the contract to the service's own forms, and back."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from valence.v1 import sentiment_pb2 as pb
 
 from valence_service.core.errors import InvalidField
 from valence_service.core.sentiment import Polarity
-from valence_service.transports.grpc.status import status_of
+from valence_service.serving.options import Order, Overlength
+from valence_service.transports.grpc.status import item_status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import TypeVar
 
     from valence_service.core.limits import Limits
     from valence_service.core.sentiment import Answer, ModelInfo, Sentiment, Timings
+
+    Choice = TypeVar("Choice")
 
 _POLARITIES = {
     Polarity.UNSPECIFIED: pb.POLARITY_UNSPECIFIED,
@@ -23,55 +27,39 @@ _POLARITIES = {
     Polarity.NEUTRAL: pb.POLARITY_NEUTRAL,
     Polarity.POSITIVE: pb.POLARITY_POSITIVE,
 }
-# Made once: protobuf makes the list anew each time it is asked.
-_OVERLENGTHS, _ORDERS = frozenset(pb.Overlength.values()), frozenset(pb.Order.values())
+_OVERLENGTHS: dict[int, Overlength] = {
+    pb.OVERLENGTH_UNSPECIFIED: Overlength.TRUNCATE,
+    pb.OVERLENGTH_TRUNCATE: Overlength.TRUNCATE,
+    pb.OVERLENGTH_REJECT: Overlength.REJECT,
+}
+_ORDERS: dict[int, Order] = {
+    pb.ORDER_UNSPECIFIED: Order.REQUEST,
+    pb.ORDER_REQUEST: Order.REQUEST,
+    pb.ORDER_READY: Order.READY,
+}
 
 
-def check_text(text: str, field: str, limits: Limits) -> None:
-    """Raises InvalidField unless the text is one that can be classified."""
-    if not text or text.isspace():
-        raise InvalidField(field, "is empty or only white space")
-    size = len(text) if text.isascii() else len(text.encode())
-    if size > limits.max_text_bytes:
-        raise InvalidField(field, f"has {size} bytes, over the limit of {limits.max_text_bytes}")
+def read_overlength(value: int, field: str = "overlength") -> Overlength:
+    """Return what to do with a text that is too long. Raise InvalidField for an unknown value."""
+    return _choice(_OVERLENGTHS, value, field, pb.Overlength.keys())
 
 
-def check_batch(texts: Sequence[str], limits: Limits) -> None:
-    """Raises InvalidField unless a batch may hold so many texts."""
-    if not texts:
-        raise InvalidField("texts", f"is empty: send 1 to {limits.max_batch_texts} texts")
-    if len(texts) > limits.max_batch_texts:
-        raise InvalidField(
-            "texts", f"has {len(texts)} texts, over the limit of {limits.max_batch_texts}"
-        )
+def read_order(value: int, field: str) -> Order:
+    """Return the order of answers. Raise InvalidField for an unknown value."""
+    return _choice(_ORDERS, value, field, pb.Order.keys())
 
 
-def check_id(request_id: str, limits: Limits) -> None:
-    """Raises InvalidField where the id is too long."""
-    size = len(request_id.encode())
-    if size > limits.max_id_bytes:
-        raise InvalidField("id", f"has {size} bytes, over the limit of {limits.max_id_bytes}")
-
-
-def rejects_overlength(value: pb.Overlength.ValueType, field: str = "overlength") -> bool:
-    """Whether a text that is too long is to be refused. Raises InvalidField."""
-    if value not in _OVERLENGTHS:
-        raise InvalidField(field, f"{value} is none of {', '.join(pb.Overlength.keys())}")
-    return value == pb.OVERLENGTH_REJECT
-
-
-def answers_when_ready(value: pb.Order.ValueType, field: str) -> bool:
-    """Whether answers need not come in the order of the requests. Raises InvalidField."""
-    if value not in _ORDERS:
-        raise InvalidField(field, f"{value} is none of {', '.join(pb.Order.keys())}")
-    return value == pb.ORDER_READY
+def _choice(known: Mapping[int, Choice], value: int, field: str, names: Sequence[str]) -> Choice:
+    if value not in known:
+        raise InvalidField(field, f"{value} is none of {', '.join(names)}")
+    return known[value]
 
 
 class Replies:
-    """Makes the replies of one model."""
+    """Makes the replies of one model. A reply that cannot be made is a fault of the service."""
 
     def __init__(self, info: ModelInfo, limits: Limits) -> None:
-        self._max_tokens = info.max_tokens
+        self.info = info
         self._ref = pb.ModelRef(name=info.name, revision=info.revision)
         self.model = pb.Model(
             name=info.name,
@@ -96,23 +84,8 @@ class Replies:
             engine_reason=info.engine_reason,
         )
 
-    def sentiment(self, answer: Answer, field: str, *, reject_overlength: bool) -> pb.Sentiment:
-        """The message of a sentiment. Raises InvalidField where it is to be refused as too long.
-
-        A text is known to be too long only once a worker has tokenized it, so one to be refused
-        is computed all the same: refusing is the rare case, and one way through the engine is
-        worth more than its cost.
-        """
-        sentiment = answer.sentiment
-        if reject_overlength and sentiment.truncated:
-            raise InvalidField(
-                field,
-                f"has {sentiment.tokens_total} tokens, over the limit of {self._max_tokens}: "
-                "shorten it, or ask for OVERLENGTH_TRUNCATE",
-            )
-        return self._message(sentiment)
-
-    def _message(self, sentiment: Sentiment) -> pb.Sentiment:
+    def sentiment(self, sentiment: Sentiment) -> pb.Sentiment:
+        """Return the message of a sentiment."""
         top = sentiment.scores[0]
         return pb.Sentiment(
             label=top.label,
@@ -126,41 +99,38 @@ class Replies:
             model=self._ref,
         )
 
-    def classify(self, answer: Answer, *, reject_overlength: bool) -> pb.ClassifyResponse:
-        """The reply of Classify."""
+    def classify(self, answer: Answer) -> pb.ClassifyResponse:
+        """Return the reply of Classify."""
         return pb.ClassifyResponse(
-            sentiment=self.sentiment(answer, "text", reject_overlength=reject_overlength),
-            timings=timings_message([answer.timings]),
+            sentiment=self.sentiment(answer.sentiment), timings=_timings([answer.timings])
         )
 
     def batch(
-        self, outcomes: Sequence[Answer | BaseException], *, reject_overlength: bool
+        self, results: Sequence[Answer | Exception], timings: Sequence[Timings]
     ) -> pb.BatchClassifyResponse:
-        """The reply of BatchClassify: an item for each outcome, in order."""
+        """Return the reply of BatchClassify: an item for each result, in order."""
         return pb.BatchClassifyResponse(
-            results=[
-                self._item(outcome, f"texts[{index}]", reject_overlength)
-                for index, outcome in enumerate(outcomes)
-            ],
-            timings=timings_message(
-                [o.timings for o in outcomes if not isinstance(o, BaseException)]
-            ),
+            results=[self._item(result) for result in results], timings=_timings(timings)
         )
 
-    def _item(
-        self, outcome: Answer | BaseException, field: str, reject_overlength: bool
-    ) -> pb.BatchClassifyResult:
-        try:
-            if isinstance(outcome, BaseException):
-                raise outcome
-            sentiment = self.sentiment(outcome, field, reject_overlength=reject_overlength)
-            return pb.BatchClassifyResult(sentiment=sentiment)
-        except Exception as error:
-            return pb.BatchClassifyResult(error=status_of(error))
+    def _item(self, result: Answer | Exception) -> pb.BatchClassifyResult:
+        if isinstance(result, Exception):
+            return pb.BatchClassifyResult(error=item_status(result))
+        return pb.BatchClassifyResult(sentiment=self.sentiment(result.sentiment))
+
+    def stream_item(self, request_id: str, result: Answer | Exception) -> pb.StreamClassifyResponse:
+        """Return one reply of StreamClassify."""
+        if isinstance(result, Exception):
+            return pb.StreamClassifyResponse(id=request_id, error=item_status(result))
+        return pb.StreamClassifyResponse(
+            id=request_id,
+            sentiment=self.sentiment(result.sentiment),
+            timings=_timings([result.timings]),
+        )
 
 
-def timings_message(timings: Sequence[Timings]) -> pb.Timings:
-    """The longest wait and the longest computation; zero where there were none."""
+def _timings(timings: Sequence[Timings]) -> pb.Timings:
+    """Return the longest wait and the longest computation; zero where there were none."""
     return pb.Timings(
         queue_duration=_duration(max((t.queue_seconds for t in timings), default=0.0)),
         inference_duration=_duration(max((t.inference_seconds for t in timings), default=0.0)),

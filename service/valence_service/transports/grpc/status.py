@@ -1,90 +1,75 @@
-"""What each error is on the wire: a google.rpc.Status with its details, after AIP-193."""
+"""Errors as gRPC tells them: a google.rpc.Status with its details, after AIP-193."""
 
 from __future__ import annotations
 
-import secrets
 from typing import Any, NoReturn
 
 import grpc
-import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2 as details
 from google.rpc.status_pb2 import Status
 
-from valence_service.core import call
-from valence_service.core import errors as domain
+from valence_service.core.call import REQUEST_ID, current_call
+from valence_service.core.errors import Kind
+from valence_service.core.failure import DOMAIN, Failure, explain
 
-DOMAIN = "valence"
-log = structlog.get_logger()
-
-_CODES: dict[type[Exception], tuple[grpc.StatusCode, str]] = {
-    domain.InvalidField: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
-    domain.MalformedMessage: (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE"),
-    domain.Unauthenticated: (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
-    domain.Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
-    domain.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
-    domain.DeadlinePassed: (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
-    domain.Starting: (grpc.StatusCode.UNAVAILABLE, "STARTING"),
-    domain.Draining: (grpc.StatusCode.UNAVAILABLE, "DRAINING"),
-    domain.Unhealthy: (grpc.StatusCode.UNAVAILABLE, "UNHEALTHY"),
-    domain.ModelFailed: (grpc.StatusCode.INTERNAL, "MODEL_FAILED"),
+_CODES = {
+    Kind.INVALID_FIELD: grpc.StatusCode.INVALID_ARGUMENT,
+    Kind.MALFORMED_MESSAGE: grpc.StatusCode.INVALID_ARGUMENT,
+    Kind.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    Kind.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Kind.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Kind.STARTING: grpc.StatusCode.UNAVAILABLE,
+    Kind.DRAINING: grpc.StatusCode.UNAVAILABLE,
+    Kind.UNHEALTHY: grpc.StatusCode.UNAVAILABLE,
+    Kind.MODEL_FAILED: grpc.StatusCode.INTERNAL,
+    Kind.INTERNAL: grpc.StatusCode.INTERNAL,
 }
-# What the metrics call each refusal. A failure of ours is none.
-_REFUSALS: dict[type[Exception], str] = {
-    domain.InvalidField: "invalid_field",
-    domain.MalformedMessage: "malformed_message",
-    domain.Unauthenticated: "unauthenticated",
-    domain.Overloaded: "deadline",
-    domain.QueueFull: "queue_full",
-    domain.DeadlinePassed: "deadline",
-    domain.Starting: "starting",
-    domain.Draining: "draining",
-    domain.Unhealthy: "unhealthy",
-}
-REFUSALS = tuple(dict.fromkeys(_REFUSALS.values()))
-_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def status_of(error: Exception) -> Status:
-    """The status that tells a caller of error.
-
-    An error that is not the caller's to understand becomes INTERNAL: it goes to the log under an
-    id, and the caller gets the id.
-    """
-    code, reason = _CODES.get(type(error), (grpc.StatusCode.INTERNAL, "INTERNAL"))
-    if refusal := _REFUSALS.get(type(error)):
-        call.refused(refusal)
-    info = details.ErrorInfo(reason=reason, domain=DOMAIN)
-    message = str(error)
-    if code is grpc.StatusCode.INTERNAL:
-        incident = secrets.token_hex(8)
-        log.error("internal_error", id=incident, reason=reason, exc_info=error.__cause__ or error)
-        info.metadata["id"] = incident
-        what = message if isinstance(error, domain.ValenceError) else "a fault of the server"
-        message = f"{what}; its log tells more under id {incident}"
-    status = Status(code=code.value[0], message=message)
-    status.details.add().Pack(info)
-    if isinstance(error, domain.InvalidField):
-        violation = details.BadRequest.FieldViolation(
-            field=error.field, description=error.description
-        )
-        status.details.add().Pack(details.BadRequest(field_violations=[violation]))
-    if isinstance(error, domain.Overloaded):
-        delay = Duration()
-        delay.FromNanoseconds(round(error.retry_after_seconds * 1e9))
-        status.details.add().Pack(details.RetryInfo(retry_delay=delay))
-    return status
+def item_status(error: Exception) -> Status:
+    """Return the status of one text of a batch or a stream, and count its refusal."""
+    current_call().refused(error)
+    return _status(explain(error))
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
-    """End the call with the status that tells of error."""
-    status = status_of(error)
+    """End the call with the status of error.
+
+    Count the refusal once gRPC has sent it: a client that has gone is refused nothing.
+    """
+    call = current_call()
+    failure = explain(error)
+    status = _status(failure)
     trailers: list[tuple[str, str | bytes]] = [
-        ("grpc-status-details-bin", status.SerializeToString())
+        ("grpc-status-details-bin", status.SerializeToString()),
+        (REQUEST_ID, call.request_id),
     ]
-    if observed := call.current.get():
-        trailers.append((call.REQUEST_ID, observed.request_id))
-    if isinstance(error, domain.Overloaded):
+    if failure.retry_after_seconds is not None:
         # Stock clients wait this long before they retry, without knowing RetryInfo.
-        trailers.append(("grpc-retry-pushback-ms", str(round(error.retry_after_seconds * 1e3))))
-    await context.abort(_BY_NUMBER[status.code], status.message, tuple(trailers))
+        pushback_milliseconds = round(failure.retry_after_seconds * 1e3)
+        trailers.append(("grpc-retry-pushback-ms", str(pushback_milliseconds)))
+    try:
+        await context.abort(_CODES[failure.kind], failure.message, tuple(trailers))
+    except grpc.aio.AbortError:
+        call.refused(error)
+        raise
+    raise AssertionError("abort always raises")
+
+
+def _status(failure: Failure) -> Status:
+    status = Status(code=_CODES[failure.kind].value[0], message=failure.message)
+    info = details.ErrorInfo(reason=failure.kind.value, domain=DOMAIN)
+    if failure.incident:
+        info.metadata["id"] = failure.incident
+    status.details.add().Pack(info)
+    if failure.field:
+        violation = details.BadRequest.FieldViolation(
+            field=failure.field, description=failure.description
+        )
+        status.details.add().Pack(details.BadRequest(field_violations=[violation]))
+    if failure.retry_after_seconds is not None:
+        delay = Duration()
+        delay.FromNanoseconds(round(failure.retry_after_seconds * 1e9))
+        status.details.add().Pack(details.RetryInfo(retry_delay=delay))
+    return status

@@ -1,0 +1,225 @@
+"""The life of the service: start, ready, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from valence_service.backends.source import ModelUnusable
+from valence_service.core.errors import Draining, Unhealthy
+from valence_service.process import compute_thread
+from valence_service.scheduler.canary import ReplicaBroken
+from valence_service.scheduler.monitor import watch
+from valence_service.serving.registry import ServedModel
+from valence_service.signals import stop_signals
+from valence_service.telemetry.start import send_rest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from valence_service.core.classifier import Classifier
+    from valence_service.core.readiness import Readiness
+    from valence_service.core.sentiment import ModelInfo
+    from valence_service.scheduler.batcher import Batcher
+    from valence_service.serving.service import SentimentService
+    from valence_service.telemetry.metrics import Metrics
+    from valence_service.telemetry.traces import Traces
+
+# Load balancers see NOT_SERVING in this time and send no more; until then calls are taken.
+LAME_DUCK_SECONDS = 0.5
+# gRPC ends calls that have arrived and not yet begun with CANCELLED (grpc/grpc#41785). So it stops
+# only once every text has its answer and no call has arrived for QUIESCENT_SECONDS; calls that do
+# arrive get UNAVAILABLE.
+QUIESCENT_SECONDS = 0.25
+MAX_QUIESCENCE_SECONDS = 3.0
+# For sending the last spans, within the grace.
+SEND_SECONDS = 2.0
+# The collector looks at the youngest objects once there are so many of them.
+COLLECTED_OBJECTS = 10_000
+log = structlog.get_logger()
+
+
+class Transport(Protocol):
+    """Carries the service over one protocol."""
+
+    async def start(self) -> None:
+        """Take connections."""
+
+    def end_idle(self) -> None:
+        """End what clients leave open without a request under way."""
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Take no more calls; cut off those that have not ended within the grace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifecycle:
+    """Runs a wired system once."""
+
+    service: SentimentService
+    readiness: Readiness
+    transports: Sequence[Transport]
+    addresses: Mapping[str, str]
+    """Where it listens, for the log."""
+    model_name: str
+    load: Callable[[], Sequence[Classifier]]
+    """Blocks while it loads the model. Raises ModelUnusable."""
+    new_batcher: Callable[[Sequence[Classifier]], Batcher]
+    metrics: Metrics | None
+    traces: Traces | None
+    grace_seconds: float
+    hang_seconds: float
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then end within the grace.
+
+        Raise ModelUnusable where there is nothing to serve, and ModelLost where the model no longer
+        answers.
+        """
+        started = time.monotonic()
+        ends = math.inf
+        with stop_signals() as stop:
+            for transport in self.transports:
+                await transport.start()
+            log.info("starting", **self.addresses, model=self.model_name)
+            opening = asyncio.create_task(self._open())
+            stopping = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait([opening, stopping], return_when=asyncio.FIRST_COMPLETED)
+                if opening.done():
+                    model = opening.result()
+                    self._announce(model, started)
+                    await self._serve_until(stopping, model.batcher)
+                    ends = time.monotonic() + self.grace_seconds
+                    await self._drain(model.batcher)
+            finally:
+                stopping.cancel()
+                opening.cancel()
+                await asyncio.gather(*(transport.stop(0) for transport in self.transports))
+                if self.traces:
+                    left = max(0.0, min(SEND_SECONDS, ends - time.monotonic()))
+                    await send_rest(self.traces, left)
+        log.info("stopped")
+
+    def _announce(self, model: ServedModel, started: float) -> None:
+        self.readiness.set(serving=True)
+        log.info(
+            "SERVING",
+            **self.addresses,
+            workers=model.batcher.replicas,
+            seconds=round(time.monotonic() - started, 2),
+            **_facts(model.info),
+        )
+
+    async def _open(self) -> ServedModel:
+        """Load the model and take calls, once every replica is warm and has answered."""
+        # Imports create much and drop little, so the collector would only cost time. And where it
+        # meets one of gRPC's objects while an import holds logging's lock, gRPC can deadlock
+        # (grpc/grpc#43421).
+        gc.disable()
+        classifiers = await self._load()
+        model = ServedModel(classifiers[0].info, self.new_batcher(classifiers))
+        try:
+            # The first batch of a replica also allocates and compiles: no client waits for it. The
+            # second shows how long a text takes.
+            for _ in range(2):
+                async with asyncio.timeout(self.hang_seconds):
+                    await model.batcher.check_replicas()
+        except TimeoutError as error:
+            raise ModelUnusable(
+                f"{self.model_name} has not answered in {self.hang_seconds:g} s; "
+                "--hang-seconds allows it more"
+            ) from error
+        except ReplicaBroken as error:
+            reason = error.__cause__ or error
+            raise ModelUnusable(f"{self.model_name} does not answer: {reason}") from error
+        # What lives by now lives to the end: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        # A call's objects go with the call. At Python's own 700 the collector looks at those of
+        # calls under way again and again: under thousands of them, a twelfth of the loop's time.
+        gc.set_threshold(COLLECTED_OBJECTS)
+        gc.enable()
+        self.service.open(model)
+        if self.metrics:
+            self.metrics.open(model.batcher, model.info)
+        return model
+
+    async def _load(self) -> Sequence[Classifier]:
+        """Load in a thread: the loop answers health checks meanwhile."""
+        # A pool of its own: asyncio would wait for its default one, and a SIGTERM must not wait for
+        # a download. The engine's own threads have its priority.
+        pool = compute_thread("load")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, self.load)
+        finally:
+            pool.shutdown(wait=False)
+
+    async def _serve_until(self, stopping: asyncio.Task[bool], batcher: Batcher) -> None:
+        """Serve; while the model does not answer, refuse calls. Raise ModelLost."""
+
+        def on_health_change(healthy: bool) -> None:
+            self.readiness.set(serving=healthy)
+            if healthy:
+                self.service.resume()
+            else:
+                unhealthy = Unhealthy("the model no longer answers: call another server")
+                self.service.refuse(unhealthy)
+                batcher.fail_all(unhealthy)
+
+        watching = asyncio.create_task(
+            watch(batcher, on_health_change, hang_seconds=self.hang_seconds)
+        )
+        await asyncio.wait([stopping, watching], return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            watching.result()  # it ends only by raising
+        watching.cancel()
+
+    async def _drain(self, batcher: Batcher) -> None:
+        """Give every accepted call its answer or UNAVAILABLE before the grace is over."""
+        log.info("draining", grace_seconds=self.grace_seconds)
+        ends = time.monotonic() + self.grace_seconds
+        self.readiness.set(serving=False)
+        await asyncio.sleep(min(LAME_DUCK_SECONDS, self.grace_seconds / 10))
+        self.service.refuse(Draining("the server is ending: call another one"))
+        self.readiness.end()
+        for transport in self.transports:
+            transport.end_idle()
+        await self._wait_until_quiescent(
+            batcher, min(MAX_QUIESCENCE_SECONDS, self.grace_seconds / 3)
+        )
+        left = max(0.0, ends - time.monotonic())
+        stopped = asyncio.gather(*(transport.stop(left) for transport in self.transports))
+        # The batcher fails what it could not compute a little before the transports cut calls off,
+        # so that clients get UNAVAILABLE instead of hearing nothing.
+        if not await batcher.close(timeout_seconds=left * 0.8):
+            log.warning("abandoned", reason="a batch was still computing at the end of the grace")
+        await stopped
+
+    async def _wait_until_quiescent(self, batcher: Batcher, max_seconds: float) -> None:
+        """Wait until every text has its answer and no call arrives any more."""
+        ends = time.monotonic() + max_seconds
+        quiescent = False
+        while not quiescent and (asleep := time.monotonic()) < ends:
+            refused, answered = self.service.refused_calls, batcher.idle
+            await asyncio.sleep(QUIESCENT_SECONDS)
+            # On a machine too busy to wake this loop in time, silence says nothing.
+            on_time = time.monotonic() - asleep < 2 * QUIESCENT_SECONDS
+            # And a client that has yet to be answered may well call again.
+            quiescent = on_time and answered and refused == self.service.refused_calls
+
+
+def _facts(info: ModelInfo) -> dict[str, str]:
+    return {
+        "model": info.name,
+        "revision": info.revision,
+        "engine": info.engine,
+        "precision": info.precision,
+        "device": info.device,
+    } | ({"reason": info.engine_reason} if info.engine_reason else {})

@@ -1,0 +1,53 @@
+"""Which model answers calls, or why none does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from valence_service.core.errors import Starting
+
+if TYPE_CHECKING:
+    from valence_service.core.errors import Unavailable
+    from valence_service.core.sentiment import ModelInfo
+    from valence_service.scheduler.batcher import Batcher
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model and the batcher that computes it."""
+
+    info: ModelInfo
+    batcher: Batcher
+
+
+class Registry:
+    """Holds the model once it is loaded. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._model: ServedModel | None = None
+        self._refusal: Unavailable | None = None
+        self.refused_calls = 0
+        """Calls that met a refusal so far."""
+
+    def add(self, model: ServedModel) -> None:
+        """Let the model answer from now on."""
+        self._model = model
+
+    def refuse(self, reason: Unavailable) -> None:
+        """Refuse every call from now on."""
+        self._refusal = reason
+
+    def resume(self) -> None:
+        """Take calls again."""
+        self._refusal = None
+
+    def ready(self) -> ServedModel:
+        """Return the model that answers. Raise Unavailable where none does."""
+        if self._refusal is not None:
+            self.refused_calls += 1
+            # All calls share one exception: without this it would keep the frames of each.
+            raise self._refusal.with_traceback(None)
+        if self._model is None:
+            raise Starting("the model is still being loaded: try again shortly")
+        return self._model

@@ -1,0 +1,51 @@
+"""The rules that a request must keep. Each check raises InvalidField, which names the field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from valence_service.core.errors import InvalidField
+
+if TYPE_CHECKING:
+    from valence_service.core.limits import Limits
+    from valence_service.core.sentiment import Sentiment
+
+
+def check_text(text: str, field: str, limits: Limits) -> None:
+    """Refuse a text that is blank or too large."""
+    if not text or text.isspace():
+        raise InvalidField(field, "is empty or only white space")
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > limits.max_text_bytes:
+        raise InvalidField(field, f"has {size} bytes, over the limit of {limits.max_text_bytes}")
+
+
+def check_batch(texts: int, limits: Limits) -> None:
+    """Refuse a batch of no texts, or of too many."""
+    if not texts:
+        raise InvalidField("texts", f"is empty: send 1 to {limits.max_batch_texts} texts")
+    if texts > limits.max_batch_texts:
+        raise InvalidField(
+            "texts", f"has {texts} texts, over the limit of {limits.max_batch_texts}"
+        )
+
+
+def check_id(request_id: str, limits: Limits) -> None:
+    """Refuse an id that is too long."""
+    size = len(request_id.encode())
+    if size > limits.max_id_bytes:
+        raise InvalidField("id", f"has {size} bytes, over the limit of {limits.max_id_bytes}")
+
+
+def check_length(sentiment: Sentiment, field: str, max_tokens: int) -> None:
+    """Refuse a text of which the model has read only a part.
+
+    Only a replica's tokenizer knows how long a text is, so a text to be refused is computed all the
+    same: refusing is rare, and one way through the scheduler is worth more than it costs.
+    """
+    if sentiment.truncated:
+        raise InvalidField(
+            field,
+            f"has {sentiment.tokens_total} tokens, over the limit of {max_tokens}: "
+            "shorten it, or ask for OVERLENGTH_TRUNCATE",
+        )

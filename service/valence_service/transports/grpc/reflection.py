@@ -1,0 +1,54 @@
+"""Reflection, under both names that tools ask for, on the event loop.
+
+grpcio's ``enable_server_reflection`` takes anything but its own server class for a synchronous one,
+and would then serve each stream in a thread of a small pool.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from valence_service.core.errors import Draining
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from valence_service.transports.grpc.calls import Reads
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+# v1 of the protocol is v1alpha under another name; grpcio ships only the latter.
+SERVICE_NAMES = (reflection.SERVICE_NAME, "grpc.reflection.v1.ServerReflection")
+# v1 answers and is not listed: it has no description to give, and tools that ask for the
+# description of all that is listed would stop at it.
+LISTED_NAME = reflection.SERVICE_NAME
+
+
+def handlers(reads: Reads, services: Sequence[str]) -> dict[str, Any]:
+    """Return the handlers by method, for a server of these services."""
+    servicer = reflection.aio.ReflectionServicer((*services, LISTED_NAME))
+
+    async def info(_: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        # An async generator, and its types say otherwise.
+        responses: Any = servicer.ServerReflectionInfo(_requests(reads, context), None)
+        async for response in responses:
+            yield response
+
+    handler = grpc.stream_stream_rpc_method_handler(
+        info,
+        reflection_pb2.ServerReflectionRequest.FromString,
+        reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return {"ServerReflectionInfo": handler}
+
+
+async def _requests(reads: Reads, context: Context) -> AsyncIterator[Any]:
+    """Yield the client's requests until it has sent all, or the service ends."""
+    try:
+        while (request := await reads.next(context)) is not grpc.aio.EOF:
+            yield request
+    except Draining as error:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))

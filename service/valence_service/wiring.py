@@ -1,0 +1,151 @@
+"""The whole system: builds every part from the settings, and nothing else. Read this first.
+
+A transport (``transports``) makes a ``CallScope`` of each call and asks the ``SentimentService``
+(``serving``), which checks the request and queues its texts with the ``Batcher`` (``scheduler``).
+The batcher's replicas of the model (``backends``) compute them. The ``Lifecycle`` starts and ends
+all of it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import structlog
+
+from valence_service.backends.load import ModelSource, load_classifiers, prepare_model
+from valence_service.core.call import Telemetry
+from valence_service.core.errors import REFUSALS
+from valence_service.core.limits import Limits
+from valence_service.core.readiness import Readiness
+from valence_service.lifecycle import Lifecycle
+from valence_service.scheduler.batcher import Batcher
+from valence_service.scheduler.canary import Canary
+from valence_service.serving.service import SentimentService
+from valence_service.settings import parse_label_valence, read_trace_exporters
+from valence_service.telemetry.start import start_traces
+from valence_service.transports.auth import Authenticator, BadTokens, Tokens
+from valence_service.transports.errors import CannotListen
+from valence_service.transports.grpc.contract import METHODS, SERVICE_NAME
+from valence_service.transports.grpc.server import ConnectionLimits, GrpcTransport
+from valence_service.transports.tls import Certificates
+
+if TYPE_CHECKING:
+    from valence_service.settings import Settings
+    from valence_service.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+def wire(settings: Settings) -> Lifecycle:
+    """Return the system, its addresses taken. Belongs to the running loop. Raise CannotListen."""
+    limits = Limits(
+        max_text_bytes=settings.max_text_bytes, max_batch_texts=settings.max_batch_texts
+    )
+    # Two batches of one stream: one is computed while the next is read.
+    service = SentimentService(limits, window_texts=2 * settings.max_batch_texts)
+    readiness = Readiness()
+    metrics = _metrics(settings, service, readiness)
+    traces = start_traces(SERVICE_NAME, read_trace_exporters())
+    transport = GrpcTransport(
+        service,
+        readiness,
+        ConnectionLimits(
+            max_calls=settings.max_connection_calls,
+            idle_seconds=settings.max_connection_idle_seconds,
+            age_seconds=settings.max_connection_age_seconds,
+        ),
+        Telemetry(metrics, traces),
+        authenticator=_authenticator(settings),
+        public_health=settings.public_health,
+        public_reflection=settings.public_reflection,
+    )
+    address = transport.listen(settings.host, settings.port, _certificates(settings))
+    addresses = {"address": address}
+    if metrics:
+        addresses["metrics"] = _listen_for_scrapes(settings, metrics)
+    return Lifecycle(
+        service=service,
+        readiness=readiness,
+        transports=[transport],
+        model_name=settings.model or "the embedded model",
+        load=functools.partial(
+            load_classifiers,
+            model_source(settings),
+            workers=settings.workers,
+            max_micro_batch_tokens=settings.max_batch_tokens,
+        ),
+        new_batcher=functools.partial(
+            Batcher,
+            max_batch_texts=settings.max_batch_texts,
+            max_batch_tokens=settings.max_batch_tokens,
+            max_queue_texts=settings.max_queue_texts,
+            canary=Canary(positive=settings.model is None),
+            observer=metrics,
+        ),
+        metrics=metrics,
+        traces=traces,
+        addresses=addresses,
+        grace_seconds=settings.grace_seconds,
+        hang_seconds=settings.hang_seconds,
+    )
+
+
+def prepare(settings: Settings) -> None:
+    """Download and convert what wire would load, into the cache. Raise ModelUnusable."""
+    prepare_model(model_source(settings))
+    log.info("prepared", model=settings.model or "embedded", cache_dir=str(settings.cache_dir))
+
+
+def model_source(settings: Settings) -> ModelSource:
+    """Return which model the settings name, and how to compute it."""
+    return ModelSource(
+        name=settings.model,
+        revision=settings.revision,
+        engine=settings.engine,
+        precision=settings.precision,
+        device=settings.device,
+        cache_dir=settings.cache_dir,
+        label_valence=parse_label_valence(settings.label_valence),
+        allow_pickle=settings.allow_pickle,
+    )
+
+
+def _metrics(settings: Settings, service: SentimentService, readiness: Readiness) -> Metrics | None:
+    if settings.metrics_port is None:
+        return None
+    from valence_service.telemetry.metrics import Metrics
+
+    return Metrics(
+        methods=METHODS,
+        refusals=REFUSALS,
+        max_batch_texts=settings.max_batch_texts,
+        serving=lambda: readiness.serving,
+        open_streams=lambda: service.open_streams,
+    )
+
+
+def _listen_for_scrapes(settings: Settings, metrics: Metrics) -> str:
+    from valence_service.telemetry.endpoint import CannotServe, serve_metrics
+
+    if settings.metrics_port is None:
+        raise AssertionError("metrics without a port")
+    try:
+        return serve_metrics(metrics.registry, settings.metrics_host, settings.metrics_port)
+    except CannotServe as error:
+        raise CannotListen(str(error)) from error
+
+
+def _authenticator(settings: Settings) -> Authenticator | None:
+    if not settings.token_file:
+        return None
+    try:
+        return Authenticator(Tokens(settings.token_file))
+    except BadTokens as error:
+        raise CannotListen(str(error)) from error
+
+
+def _certificates(settings: Settings) -> Certificates | None:
+    if not (settings.tls_certificate and settings.tls_key):
+        return None
+    return Certificates(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
