@@ -1,4 +1,4 @@
-"""The clock that waits and computations are measured by.
+"""The clock that measures waits and computations.
 
 The event loop's own tells deadlines. uvloop's counts whole milliseconds, and a lone text takes two.
 """

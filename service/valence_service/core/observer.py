@@ -1,4 +1,4 @@
-"""What can be told of the engine's work, in plain facts."""
+"""The protocol between the scheduler and the metrics."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TextCounters:
-    """What became of the texts that were queued. The event loop counts, any thread may read."""
+    """What became of queued texts. The event loop counts; any thread may read."""
 
     answered: int = 0
     failed: int = 0
     """The model failed on them."""
     dropped: int = 0
-    """They left the queue uncomputed: nobody waited any more, or it was too late, or the end."""
+    """They left the queue uncomputed: the client had gone, or it was too late, or the end."""
     wasted: int = 0
-    """They were computed, and nobody waited any more."""
+    """They were computed, and the client had gone."""
 
 
 class Observer(Protocol):
-    """Is told of each batch, on the event loop: it must be quick, and not raise."""
+    """Observes each batch, on the event loop: it must be quick, and not raise."""
 
     def computed(self, waits: Sequence[float], seconds: float) -> None:
-        """A batch was computed in so many seconds, after its texts had waited so long each."""
+        """Note a batch: how long each of its texts waited, and how long it took to compute."""
 
 
 class NoObserver:
-    """Is told, and does nothing."""
+    """Ignores them."""
 
     def computed(self, waits: Sequence[float], seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""

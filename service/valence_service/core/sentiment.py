@@ -1,7 +1,4 @@
-"""The domain: what a sentiment is, what a classifier does, and what can go wrong.
-
-Knows neither the wire nor the weights; every other room of the service imports it.
-"""
+"""What a sentiment is, and which model it comes from."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Polarity(enum.Enum):
-    """The side a label or a sentiment is on, whatever the model calls it."""
+    """The side of a label or a sentiment, whatever the model calls it."""
 
     UNSPECIFIED = enum.auto()
     NEGATIVE = enum.auto()
@@ -19,7 +16,7 @@ class Polarity(enum.Enum):
 
     @classmethod
     def of(cls, valence: float | None) -> Polarity:
-        """The side of a valence in [-1, 1]; UNSPECIFIED where there is none."""
+        """Return the side of a valence in [-1, 1]; UNSPECIFIED where there is none."""
         if valence is None:
             return cls.UNSPECIFIED
         if valence == 0:
@@ -78,12 +75,12 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where a text's time went."""
+    """How long a text waited and was computed."""
 
     queue_seconds: float
     inference_seconds: float
     queued_at: float
-    """When the wait began, by the engine's clock."""
+    """When the wait began, by ``core.clock``."""
 
 
 @dataclass(frozen=True, slots=True)

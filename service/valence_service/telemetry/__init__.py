@@ -1,1 +1,1 @@
-"""What is told to the outside: the only room that imports prometheus_client and opentelemetry."""
+"""Metrics and traces: the only floor that imports prometheus_client and opentelemetry."""

@@ -1,4 +1,4 @@
-"""Counts that the event loop adds to, and that a scrape reads.
+"""Counters that the event loop adds to, and that a scrape reads.
 
 prometheus_client's own take a lock and a search for each, since any thread may add to them: three
 to five times as long, at each call and each text. Here only one thread does.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Distribution:
-    """How many values were at most each of some bounds, and the sum of all."""
+    """A histogram: how many values were at most each of some bounds, and their sum."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -25,17 +25,17 @@ class Distribution:
         self._sum = 0.0
 
     def add(self, value: float) -> None:
-        """One more."""
+        """Count one value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def add_all(self, values: Iterable[float]) -> None:
-        """Some more."""
+        """Count some values."""
         for value in values:
             self.add(value)
 
     def read(self) -> tuple[list[tuple[str, float]], float]:
-        """The buckets, as prometheus_client takes them, and the sum."""
+        """Return the buckets, as prometheus_client takes them, and the sum."""
         counts = accumulate(self._counts[:])
         bounds = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
         return list(zip(bounds, counts, strict=True)), self._sum

@@ -14,7 +14,7 @@ from prometheus_client import make_wsgi_app
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-# Who connects and does not ask, or does not read, holds a thread no longer than this.
+# A peer that connects and does not ask, or does not read, holds a thread no longer than this.
 PEER_SECONDS = 10.0
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A peer that says nothing or vanishes is no traceback."""
+        """Log no traceback for a peer that says nothing or vanishes."""
         log.debug("metrics", peer=str(client_address), exc_info=True)
 
 
@@ -41,13 +41,13 @@ class _Handler(WSGIRequestHandler):
     timeout = PEER_SECONDS
 
     def log_message(self, format: str, *_: object) -> None:  # noqa: A002  the base's name
-        """A scrape is no event."""
+        """Log nothing: a scrape is no event."""
 
 
 def serve_metrics(registry: CollectorRegistry, host: str, port: int) -> str:
-    """Serve the registry for as long as the process lives; returns the address taken.
+    """Serve the registry for as long as the process lives; return the address taken.
 
-    Raises CannotServe.
+    Raise CannotServe.
     """
     bracketed = f"[{host}]" if ":" in host else host
     try:

@@ -1,4 +1,4 @@
-"""The metrics of the service: it is told of calls and batches, and reads the rest when scraped."""
+"""The metrics of the service: counts calls and batches, and reads the rest at a scrape."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHARES = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 
 
 class Metrics(Collector):
-    """Is told of calls and batches on the event loop, and scraped from any thread.
+    """Counts calls and batches on the event loop; any thread may scrape it.
 
     ``methods`` are those of the contract, ``refusals`` the reasons that there are: each has a
     series from the start, and there are no others but for calls that are no method's.
@@ -75,11 +75,11 @@ class Metrics(Collector):
         self.registry.register(self)
 
     def open(self, batcher: Batcher, info: ModelInfo) -> None:
-        """There is a model now: tell of its work, too."""
+        """Add the metrics of a model."""
         self._state.open(batcher, info)
 
     def ended(self, method: str, code: str, seconds: float) -> None:
-        """A call has ended with a status code."""
+        """Count a call that has ended with a status code."""
         calls = self._calls.get(method)
         if calls is None:
             calls = self._calls[method] = Calls(SECONDS)
@@ -87,18 +87,18 @@ class Metrics(Collector):
         calls.seconds.add(seconds)
 
     def refused(self, reason: str) -> None:
-        """A call, or a text of a batch or a stream, was refused for one of the reasons."""
+        """Count a refused call, or a refused text of a batch or a stream."""
         self._refusals[reason] += 1
 
     def computed(self, waits: Sequence[float], seconds: float) -> None:
-        """A batch was computed in so many seconds, after its texts had waited so long each."""
+        """Count a batch: how long each of its texts waited, and how long it took to compute."""
         self._waits.add_all(waits)
         self._texts.add(len(waits))
         self._fill.add(len(waits) / self._max_batch_texts)
         self._inference.add(seconds)
 
     def collect(self) -> Iterator[Metric]:
-        """Every family that is counted here."""
+        """Yield every family that is counted here."""
         requests = CounterMetricFamily(
             "valence_requests",
             "Calls of the contract that have ended, by method and status code.",

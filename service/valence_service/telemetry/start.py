@@ -1,4 +1,4 @@
-"""Which telemetry there is: what is configured is imported and started, and no more."""
+"""Imports and starts the telemetry that is configured, and no more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 def start_traces(service: str, exporters: Sequence[str]) -> Traces | None:
-    """Traces by these exporters; None where there are none, or none that work, which is logged."""
+    """Return traces by these exporters; None, and a log line, where none works."""
     if not exporters:
         return None
     try:
@@ -45,7 +45,7 @@ def start_traces(service: str, exporters: Sequence[str]) -> Traces | None:
 
 
 async def send_rest(traces: Traces, seconds: float) -> None:
-    """Send the spans that wait to be sent, for so long at most."""
+    """Send the remaining spans, for so many seconds at most."""
     # A pool of its own: asyncio would wait for its default one.
     pool = ThreadPoolExecutor(1, thread_name_prefix="traces")
     sent = asyncio.get_running_loop().run_in_executor(pool, traces.close)

@@ -1,4 +1,4 @@
-"""The metrics that are read when they are scraped: they cost nothing until then."""
+"""The metrics that a scrape reads: they cost nothing until then."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class State(Collector):
         self._engine: tuple[Batcher, ModelInfo] | None = None
 
     def open(self, batcher: Batcher, info: ModelInfo) -> None:
-        """There is a model now."""
+        """Add the metrics of a model."""
         self._engine = batcher, info
 
     def collect(self) -> Iterator[Metric]:
-        """Every family, with its value now."""
+        """Yield every family, with its value now."""
         yield _gauge("serving", "Whether health says SERVING (1) or not (0).", self._serving())
         yield _gauge("streams_open", "StreamClassify calls under way.", self._open_streams())
         if self._engine:
@@ -61,7 +61,7 @@ def _engine(batcher: Batcher, info: ModelInfo) -> Iterator[Metric]:
         "valence_tokens", "Tokens of texts that the model was given.", of_texts
     )
     yield CounterMetricFamily(
-        "valence_padding_tokens", "Tokens that filled passes of the model up.", of_padding
+        "valence_padding_tokens", "Tokens that filled micro-batches of the model up.", of_padding
     )
     facts = {
         "name": info.name,

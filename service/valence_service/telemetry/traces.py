@@ -1,6 +1,6 @@
-"""A trace's spans of each call: the call, and in it the queue and the inference.
+"""The spans of each call: the call, and in it the queue and the inference.
 
-The last two are made when the call has ended, from the times that its answers carry.
+The last two are made once the call has ended, from the timings of its answers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _EXPORTERS = "opentelemetry_traces_exporter"
 
 
 class UnknownExporter(Exception):
-    """There is no exporter of this name; the message says which there are."""
+    """No exporter has this name; the message says which there are."""
 
 
 class CallSpan:
@@ -42,7 +42,7 @@ class CallSpan:
     def __init__(self, tracer: trace.Tracer, span: trace.Span, started_ns: int) -> None:
         self._tracer = tracer
         self._span = span
-        # From the engine's clock to the time of day.
+        # From core.clock to the time of day.
         self._offset = started_ns - _nanoseconds(now())
 
     @property
@@ -51,7 +51,7 @@ class CallSpan:
         return trace.format_trace_id(self._span.get_span_context().trace_id)
 
     def end(self, code: int, timings: Sequence[Timings]) -> None:
-        """The call has ended with a status code; the timings are those of its texts."""
+        """End the span with the call's status code and the timings of its texts."""
         if not self._span.is_recording():
             return
         if timings:
@@ -78,7 +78,7 @@ class Traces:
     """Begins a span for each call of a service, and sends what has ended.
 
     ``exporters`` are names of OpenTelemetry's entry points. All else (where to, sampling, limits)
-    the SDK reads from its OTEL_ variables. Raises UnknownExporter.
+    the SDK reads from its OTEL_ variables. Raise UnknownExporter.
     """
 
     def __init__(self, service: str, exporters: Sequence[str]) -> None:
@@ -91,7 +91,7 @@ class Traces:
         self._facts: dict[str, dict[str, str]] = {}
 
     def begin(self, method: str, metadata: Mapping[str, str]) -> CallSpan:
-        """A call has come. Its metadata may name the caller's span."""
+        """Begin a span. The metadata may name the client's span, which is its parent."""
         started_ns = time.time_ns()
         facts = self._facts.get(method)
         if facts is None:
@@ -113,7 +113,7 @@ class Traces:
         return CallSpan(self._tracer, span, started_ns)
 
     def close(self) -> None:
-        """Send what has not been sent. Blocks for as long as the exporters take."""
+        """Send what has not been sent. Block for as long as the exporters take."""
         self._provider.shutdown()
 
 
