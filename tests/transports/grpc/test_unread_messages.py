@@ -32,7 +32,7 @@ def begin(service: Service, path: str) -> grpc.aio.StreamUnaryCall[bytes, bytes]
 
 async def arrived(service: Service, calls_of_one: int) -> None:
     """Until so many calls wait for their message in their handlers."""
-    await until(lambda: len(service.transport._reads._waits) == calls_of_one)
+    await until(lambda: len(service.transport._reads) == calls_of_one)
 
 
 async def failure(call: grpc.aio.StreamUnaryCall[bytes, bytes]) -> grpc.aio.AioRpcError:
