@@ -28,7 +28,7 @@ COMMANDS = (
 COLUMNS, ROW_PX, GAP_PX, WIDTH_PX = 112, 17, 28, 840
 KEY_SECONDS, PAUSE_SECONDS, MAX_WAIT_SECONDS = 0.04, 1.0, 1.5
 COLOURS = {"1": "bold", "2": "dim", "31": "red", "32": "green", "35": "purple", "36": "blue"}
-# A piece of text is hidden until its moment. Where nothing is animated, all of it is visible.
+# A piece of text is hidden until its moment. Without animation everything is visible.
 STYLE = """
 rect { fill: #20262e; } line { stroke: #3b4450; }
 text { fill: #d8dee9; font: 12px "DejaVu Sans Mono", Menlo, Consolas, monospace; }
