@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SentimentServiceStub(object):
-    """Classifies texts by sentiment with one model.
+    """Classifies the sentiment of texts with one model.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class SentimentServiceStub(object):
 
 
 class SentimentServiceServicer(object):
-    """Classifies texts by sentiment with one model.
+    """Classifies the sentiment of texts with one model.
     """
 
     def Classify(self, request, context):
@@ -69,27 +69,27 @@ class SentimentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchClassify(self, request, context):
-        """Several texts, answered in order. One bad text does not harm the others: each has its own
-        result or its own error. The call as a whole fails only where it cannot be taken at all (no
-        texts, more than Limits.max_batch_texts, a bad option, a full queue, a server that ends).
+        """Several texts, answered in order. Each has its own result or error, so a bad text does not
+        change the others. The call fails as a whole only if the server cannot accept it: no texts,
+        more than Limits.max_batch_texts, a bad option, an overloaded or an ending server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamClassify(self, request_iterator, context):
-        """Any number of texts over one call. Every request gets exactly one response, in the order of
-        the requests unless StreamOptions.order says otherwise; a bad text gets its error and the
-        stream goes on. The server reads only as fast as it can answer and as the caller reads.
-        A server that ends answers the texts it has queued, then closes the stream with UNAVAILABLE,
-        or with OK where they are all that the caller had to send.
+        """Any number of texts in one call. Each request gets exactly one response, in the order of the
+        requests unless StreamOptions.order says otherwise. A bad text gets an error, and the stream
+        goes on. The server reads only as fast as it can answer and as the caller reads.
+        A server that ends answers the texts in its queue, then closes the stream with UNAVAILABLE,
+        or with OK if the caller has sent everything.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Which model answers, what its labels mean, and what a request may hold.
+        """The model that answers, the meaning of its labels, and the limits of a request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,7 +127,7 @@ def add_SentimentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SentimentService(object):
-    """Classifies texts by sentiment with one model.
+    """Classifies the sentiment of texts with one model.
     """
 
     @staticmethod
