@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from valence_service.backends.labels import parse_label_valence
 from valence_service.backends.load import (
     ModelSource,
     ModelUnusable,
@@ -25,8 +26,7 @@ from valence_service.process import compute_thread
 from valence_service.scheduler.batcher import Batcher
 from valence_service.scheduler.canary import Canary, ReplicaBroken
 from valence_service.scheduler.monitor import watch
-from valence_service.settings import parse_label_valence, read_trace_exporters
-from valence_service.telemetry.start import send_rest, start_traces
+from valence_service.telemetry.start import read_trace_exporters, send_rest, start_traces
 from valence_service.transports.auth import Authenticate, BadTokens, Tokens
 from valence_service.transports.grpc.calls import METHODS, SERVICE_NAME, Telemetry
 from valence_service.transports.grpc.health import HealthServicer

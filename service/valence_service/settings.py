@@ -1,11 +1,9 @@
-"""The settings: flags, then VALENCE_ environment variables, then defaults. Read here alone."""
+"""The settings: a flag, or else a VALENCE_ environment variable, or else the default."""
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,18 +18,18 @@ from pydantic_settings import (
     SettingsError as PydanticSettingsError,
 )
 
+from valence_service.backends.labels import parse_label_valence
+from valence_service.setting_errors import (
+    PREFIX,
+    explain,
+    find_unknown_variable,
+    flag_of,
+    suggest,
+    variable_of,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from pydantic_core import ErrorDetails
-
-PREFIX = "VALENCE_"
-# Not settings of the server: the client's own variables, and those that Kubernetes sets in every
-# pod for a Service whose name begins with "valence".
-_OTHERS = re.compile(
-    r"VALENCE_(ADDRESS|CLIENT_(TIMEOUT_SECONDS|TLS|ROOT_CERTIFICATES|CERTIFICATE|KEY|TOKEN_FILE)"
-    r"|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT(_\d+_\w+)?)"
-)
 
 
 class SettingsError(Exception):
@@ -205,81 +203,16 @@ def _is_loopback(host: str) -> bool:
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:
-    """The settings of this process. Raises SettingsError; exits by itself after --help."""
-    fields = [name.upper() for name in Settings.model_fields]
-    for name in os.environ:
-        known = name.removeprefix(PREFIX) in fields
-        if name.startswith(PREFIX) and not known and not _OTHERS.fullmatch(name):
-            raise SettingsError(
-                f"unknown setting {name}{_meant(name, [PREFIX + f for f in fields])}"
-            )
+    """Return the settings of this process. Exit after --help; raise SettingsError."""
+    variables = [variable_of(setting) for setting in Settings.model_fields]
+    if unknown := find_unknown_variable(os.environ, variables):
+        raise SettingsError(f"unknown setting {unknown}{suggest(unknown, variables)}")
     try:
         return CliApp.run(Settings, cli_args=list(arguments))
     except PydanticSettingsError as error:
-        what = str(error).removeprefix("error parsing CLI: ")
-        flags = ["--" + name.replace("_", "-") for name in Settings.model_fields]
-        unknown = next((word for word in what.split() if word.startswith("-")), "")
-        raise SettingsError(f"{what}{_meant(unknown.split('=')[0], flags)}") from error
+        reason = str(error).removeprefix("error parsing CLI: ")
+        wrong = next((word for word in reason.split() if word.startswith("-")), "").split("=")[0]
+        hint = suggest(wrong, [flag_of(setting) for setting in Settings.model_fields])
+        raise SettingsError(f"{reason}{hint}") from error
     except ValidationError as error:
-        raise SettingsError("; ".join(_wrong(item) for item in error.errors())) from error
-
-
-def read_trace_exporters() -> list[str]:
-    """The exporters of traces that OpenTelemetry's variables ask for, as it names them to Python.
-
-    None unless they do. The rest of them (where to, sampling) the SDK reads for itself.
-    """
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return []
-    endpoint = _first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    asked = _first("OTEL_TRACES_EXPORTER") or ("otlp" if endpoint else "none")
-    protocol = _first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-    otlp = {"": "otlp_proto_http", "http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
-    names = [name.strip() for name in asked.split(",")]
-    return [
-        otlp.get(protocol, f"otlp {protocol}") if name == "otlp" else name
-        for name in names
-        if name not in ("", "none")
-    ]
-
-
-def _first(*names: str) -> str:
-    """The first of these variables that is set."""
-    return next(filter(None, (os.environ.get(name, "").strip() for name in names)), "")
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1) if name not in known else []
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _wrong(item: ErrorDetails) -> str:
-    """One wrong value, as the operator gave it, or what does not go together."""
-    if not item["loc"]:
-        return item["msg"].removeprefix("Value error, ")
-    field = str(item["loc"][0])
-    variable = PREFIX + field.upper()
-    flag = "--" + field.replace("_", "-")
-    given = item["input"]
-    name = variable if os.environ.get(variable) == given else flag
-    reason = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    hint = ""
-    if variable.endswith("_PORT") and str(given).startswith("tcp://"):
-        service = variable.removesuffix("_PORT").lower().replace("_", "-")
-        hint = f"; Kubernetes sets it for a Service named {service}: use enableServiceLinks: false"
-    return f"{name} {given!r}: {reason}{hint}"
-
-
-def parse_label_valence(text: str) -> dict[str, float]:
-    """``LABEL_0=-1,LABEL_1=1`` to a dict. Raises ValueError, naming what is wrong."""
-    valences = {}
-    for item in filter(None, text.split(",")):
-        name, equals, number = item.rpartition("=")
-        try:
-            valence = float(number)
-        except ValueError:
-            valence = float("nan")
-        if not equals or not name.strip() or not -1 <= valence <= 1:
-            raise ValueError(f"{item.strip()!r} is not LABEL=NUMBER with a number from -1 to 1")
-        valences[name.strip()] = valence
-    return valences
+        raise SettingsError("; ".join(explain(item) for item in error.errors())) from error
