@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import math
 import signal
 import time
@@ -22,7 +21,12 @@ from valence_service.backends.load import (
 )
 from valence_service.core.errors import Draining, Unhealthy
 from valence_service.core.limits import Limits
-from valence_service.process import compute_thread
+from valence_service.process import (
+    compute_thread,
+    pause_collector,
+    settle_collector,
+    usable_cores,
+)
 from valence_service.scheduler.batcher import Batcher
 from valence_service.scheduler.canary import Canary, ReplicaBroken
 from valence_service.scheduler.monitor import watch
@@ -61,8 +65,6 @@ QUIET_SECONDS = 0.25
 QUIET_AT_MOST_SECONDS = 3.0
 # For the last spans to be sent, within the grace.
 SEND_SECONDS = 2.0
-# So many new objects are left before the collector looks at the youngest.
-COLLECTED_OBJECTS = 10_000
 log = structlog.get_logger()
 
 
@@ -73,6 +75,7 @@ async def serve(settings: Settings) -> None:
     model answers no more.
     """
     started = time.monotonic()
+    cores = usable_cores(settings.cores)
     limits = Limits(
         max_text_bytes=settings.max_text_bytes, max_batch_texts=settings.max_batch_texts
     )
@@ -97,17 +100,21 @@ async def serve(settings: Settings) -> None:
     address = listen(server, settings.host, settings.port, _certificates(settings))
     with _stop_signals() as stop:
         await server.start()
-        log.info("starting", address=address, model=settings.model or "embedded", **metrics_facts)
+        log.info(
+            "starting",
+            address=address,
+            model=settings.model or "embedded",
+            cores=cores.count,
+            cores_limited_by=cores.limited_by,
+            **metrics_facts,
+        )
         if settings.max_queue_texts < settings.max_batch_texts:
             log.warning(
                 "small_queue",
                 hint=f"a BatchClassify of more than --max-queue-texts {settings.max_queue_texts} "
                 f"never finds room, though --max-batch-texts {settings.max_batch_texts} allows it",
             )
-        # Imports create much and drop little, so the collector would only cost time. And where
-        # it meets one of grpc's objects while an import holds logging's lock, grpc can deadlock
-        # (grpc/grpc#43421).
-        gc.disable()
+        pause_collector()
         opening = asyncio.create_task(_open(settings, servicer, metrics))
         stopping = asyncio.create_task(stop.wait())
         ends = math.inf
@@ -242,13 +249,7 @@ async def _open(
         ) from error
     except ReplicaBroken as error:
         raise ModelUnusable(f"{name} does not answer: {error.__cause__ or error}") from error
-    # What lives by now lives to the end: the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
-    # A call's objects go with the call. At Python's own 700 the collector looks at those of calls
-    # under way again and again: under thousands of them, a twelfth of the event loop's time.
-    gc.set_threshold(COLLECTED_OBJECTS)
-    gc.enable()
+    settle_collector()
     servicer.open(batcher, info)
     if metrics:
         metrics.open(batcher, info)

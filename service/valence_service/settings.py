@@ -90,6 +90,13 @@ class Settings(BaseSettings):
         description="valence (-1 to 1) of labels whose names do not say it, such as "
         "LABEL_0=-1,LABEL_1=1",
     )
+    cores: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="cores to compute on; without it, all that CPU affinity and the cgroup's CPU "
+        "quota allow",
+    )
     workers: int | None = Field(
         None,
         ge=1,
