@@ -176,7 +176,8 @@ def settle_collector() -> None:
 
     What lives when a model has been loaded mostly lives to the end: the collector need not look at
     it again and again. Call this after each load or reload, when the old model has been dropped.
-    It looks anew at all that earlier calls exempted, and so frees the old model's cycles.
+    It looks anew at all that earlier calls exempted, and so frees the old model's cycles. Every
+    thread waits meanwhile: a tenth of a second, with torch imported a quarter.
     """
     gc.unfreeze()
     gc.collect()
