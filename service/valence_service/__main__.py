@@ -1,4 +1,4 @@
-"""``valence-serve``: settings, the service, an exit code."""
+"""``valence-serve``: from arguments to settings, then the service, then an exit code."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import asyncio
 import faulthandler
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from valence_service.signals import handle_as_init
+from valence_service.startup import ensure_home, open_standard_streams
 
-FAILED, USAGE = 1, 2
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def main() -> NoReturn:
-    """Serve until told to stop. Exits with 0, 1 (cannot serve any more) or 2 (a wrong setting)."""
+    """Serve until a signal ends it. Exit with 0, 1 (cannot serve any more) or 2 (wrong settings).
+
+    Neither depends on whether anything can be written to stdout or stderr.
+    """
     handle_as_init()
+    open_standard_streams()
+    ensure_home()
+    faulthandler.enable()  # a crash, or SIGABRT where it hangs, prints each thread's stack
     from valence_service.settings import SettingsError, read_settings
 
-    faulthandler.enable()  # a crash, or SIGABRT where it hangs, prints what each thread does
     try:
         settings = read_settings(sys.argv[1:])
     except SettingsError as error:
@@ -27,18 +34,18 @@ def main() -> NoReturn:
     from valence_service import logs
 
     if settings.tls_certificate and not settings.prepare:
-        os.environ["GRPC_VERBOSITY"] = "INFO"  # where it says why a handshake failed
+        os.environ["GRPC_VERBOSITY"] = "INFO"  # from here on it prints why a handshake failed
         logs.capture_core()
         faulthandler.enable(sys.stderr)
     else:
-        # What grpc's core prints by itself is no log line, and we say the same more clearly.
+        # What grpc's core prints is no log line, and the service logs the same more clearly.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logs.configure(verbose=settings.verbose)
 
     import structlog
-    import uvloop
 
     from valence_service.backends.load import ModelUnusable
+    from valence_service.process import new_event_loop
     from valence_service.scheduler.monitor import ModelLost
     from valence_service.transports.errors import CannotListen
     from valence_service.wiring import prepare, wire
@@ -57,21 +64,26 @@ def main() -> NoReturn:
         if settings.prepare:
             prepare(settings)
         else:
-            # A quarter more unary calls a second than asyncio's own loop.
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(serve())
     except (CannotListen, ModelUnusable, ModelLost) as error:
         _leave(FAILED, str(error))
     except KeyboardInterrupt:
-        _leave(130)
+        _leave(INTERRUPTED)
+    except Exception:
+        structlog.get_logger().critical("crashed", exc_info=True)
+        _leave(FAILED)
     _leave(0)
 
 
 def _leave(code: int, message: str = "") -> NoReturn:
-    if message:
-        print(f"valence-serve: {message}", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    # Where stderr is full or its reader has gone, the exit code must do.
+    with suppress(OSError):
+        if message:
+            print(f"valence-serve: {message}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     # Not sys.exit: it would wait for a thread that is stuck in a model or a download.
     os._exit(code)
 

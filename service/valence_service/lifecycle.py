@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import math
 import time
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import structlog
 
 from valence_service.backends.source import ModelUnusable
 from valence_service.core.errors import Draining, Unhealthy
-from valence_service.process import compute_thread
+from valence_service.process import compute_thread, pause_collector, settle_collector
 from valence_service.scheduler.canary import ReplicaBroken
 from valence_service.scheduler.monitor import watch
 from valence_service.serving.registry import ServedModel
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from valence_service.core.classifier import Classifier
     from valence_service.core.readiness import Readiness
     from valence_service.core.sentiment import ModelInfo
+    from valence_service.process import Cores
     from valence_service.scheduler.batcher import Batcher
     from valence_service.serving.service import SentimentService
     from valence_service.telemetry.metrics import Metrics
@@ -40,8 +40,6 @@ QUIESCENT_SECONDS = 0.25
 MAX_QUIESCENCE_SECONDS = 3.0
 # For sending the last spans, within the grace.
 SEND_SECONDS = 2.0
-# The collector looks at the youngest objects once there are so many of them.
-COLLECTED_OBJECTS = 10_000
 log = structlog.get_logger()
 
 
@@ -67,6 +65,7 @@ class Lifecycle:
     transports: Sequence[Transport]
     addresses: Mapping[str, str]
     """Where it listens, for the log."""
+    cores: Cores
     model_name: str
     load: Callable[[], Sequence[Classifier]]
     """Blocks while it loads the model. Raises ModelUnusable."""
@@ -87,7 +86,13 @@ class Lifecycle:
         with stop_signals() as stop:
             for transport in self.transports:
                 await transport.start()
-            log.info("starting", **self.addresses, model=self.model_name)
+            log.info(
+                "starting",
+                **self.addresses,
+                model=self.model_name,
+                cores=self.cores.count,
+                cores_limited_by=self.cores.limited_by,
+            )
             opening = asyncio.create_task(self._open())
             stopping = asyncio.create_task(stop.wait())
             try:
@@ -119,10 +124,7 @@ class Lifecycle:
 
     async def _open(self) -> ServedModel:
         """Load the model and take calls, once every replica is warm and has answered."""
-        # Imports create much and drop little, so the collector would only cost time. And where it
-        # meets one of gRPC's objects while an import holds logging's lock, gRPC can deadlock
-        # (grpc/grpc#43421).
-        gc.disable()
+        pause_collector()
         classifiers = await self._load()
         model = ServedModel(classifiers[0].info, self.new_batcher(classifiers))
         try:
@@ -139,13 +141,7 @@ class Lifecycle:
         except ReplicaBroken as error:
             reason = error.__cause__ or error
             raise ModelUnusable(f"{self.model_name} does not answer: {reason}") from error
-        # What lives by now lives to the end: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
-        # A call's objects go with the call. At Python's own 700 the collector looks at those of
-        # calls under way again and again: under thousands of them, a twelfth of the loop's time.
-        gc.set_threshold(COLLECTED_OBJECTS)
-        gc.enable()
+        settle_collector()
         self.service.open(model)
         if self.metrics:
             self.metrics.open(model.batcher, model.info)

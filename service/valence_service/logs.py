@@ -7,21 +7,25 @@ import os
 import re
 import sys
 import threading
+from contextlib import suppress
 
 import structlog
 
 from valence_service.core.call import add_ids
 from valence_service.core.log_limit import RateLimitedLog
 
-# As grpc's core prints what its TLS handshakes end with.
+# Lines of grpc's core: one that says why a TLS handshake failed, and those that say little.
 _HANDSHAKE = re.compile(rb"^[A-Z]\d{4} .*Handshake failed with error (.*?)\s*$")
 _CORE_NOTE = re.compile(rb"^[IW]\d{4} ")
+# Longer lines of the core are read in parts, and longer reasons are cut.
+MAX_LINE_BYTES = 65536
+MAX_REASON_BYTES = 512
 
 
 def configure(*, verbose: bool) -> None:
-    """Send structlog's events and the libraries' records the same way.
+    """Send structlog's events and the libraries' log records to stderr in one form.
 
-    Once, before grpc starts its threads: reconfiguring later can deadlock with them
+    Call it once, before grpc starts its threads: with them, a later configuration can deadlock
     (grpc/grpc#43421).
     """
     shared: list[structlog.typing.Processor] = [
@@ -59,28 +63,37 @@ def configure(*, verbose: bool) -> None:
 
 
 def _not_a_vanished_caller(record: logging.LogRecord) -> bool:
-    """Grpc logs an error and a traceback where a caller goes away while it is written to."""
+    """Leave out the error and traceback that grpc logs where a client goes away during a write."""
     return not record.getMessage().startswith("ExecuteBatchError raised in core")
 
 
 def capture_core() -> None:
-    """Make a line of the log of each TLS handshake that grpc's core says has failed.
+    """Log each TLS handshake that fails, with the reason that grpc's core prints.
 
-    The core prints the reason on the standard error and tells it nowhere else. Call it before
-    configure: from then on, what Python prints goes past the pipe that catches the core's.
+    The core prints it on file descriptor 2 and tells it nowhere else. So descriptor 2 becomes a
+    pipe that a thread reads, and Python's stderr goes past it. Call this before configure.
     """
     reader, writer = os.pipe()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    past = os.dup(sys.stderr.fileno())
+    sys.stderr = os.fdopen(past, "w", buffering=1, errors="backslashreplace")
+    threading.Thread(target=_sift, args=(reader,), name="core-log", daemon=True).start()
     os.dup2(writer, 2)
     os.close(writer)
-    threading.Thread(target=_sift, args=(reader,), name="core-log", daemon=True).start()
 
 
 def _sift(reader: int) -> None:
-    throttle = RateLimitedLog()
+    """Read all that the core prints: a full pipe would stop the core's own threads."""
+    limited_log = RateLimitedLog()
     with os.fdopen(reader, "rb") as lines:
-        for line in lines:
-            if failed := _HANDSHAKE.match(line):
-                throttle.warning("handshake_failed", failed[1].decode(errors="replace"))
-            elif not _CORE_NOTE.match(line):
-                sys.stderr.write(line.decode(errors="replace"))
+        while line := lines.readline(MAX_LINE_BYTES):
+            # A full disk or a closed pipe costs this line, not those to come.
+            with suppress(Exception):
+                _pass_on(line, limited_log)
+
+
+def _pass_on(line: bytes, limited_log: RateLimitedLog) -> None:
+    if failed := _HANDSHAKE.match(line):
+        reason = failed[1][:MAX_REASON_BYTES].decode(errors="replace")
+        limited_log.warning("handshake_failed", reason)
+    elif not _CORE_NOTE.match(line):
+        sys.stderr.write(line.decode(errors="replace"))

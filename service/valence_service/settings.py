@@ -1,11 +1,9 @@
-"""The settings: flags, then VALENCE_ environment variables, then defaults. Read here alone."""
+"""The settings: a flag, or else a VALENCE_ environment variable, or else the default."""
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,18 +18,18 @@ from pydantic_settings import (
     SettingsError as PydanticSettingsError,
 )
 
+from valence_service.backends.labels import parse_label_valence
+from valence_service.setting_errors import (
+    PREFIX,
+    explain,
+    find_unknown_variable,
+    flag_of,
+    suggest,
+    variable_of,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from pydantic_core import ErrorDetails
-
-PREFIX = "VALENCE_"
-# Not settings of the server: the client's own variables, and those that Kubernetes sets in every
-# pod for a Service whose name begins with "valence".
-_OTHERS = re.compile(
-    r"VALENCE_(ADDRESS|CLIENT_(TIMEOUT_SECONDS|TLS|ROOT_CERTIFICATES|CERTIFICATE|KEY|TOKEN_FILE)"
-    r"|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT(_\d+_\w+)?)"
-)
 
 
 class SettingsError(Exception):
@@ -50,8 +48,8 @@ def _label_valences(text: str) -> str:
 class Settings(BaseSettings):
     """Serve sentiment over gRPC.
 
-    Each flag is also an environment variable, --max-queue-texts for one VALENCE_MAX_QUEUE_TEXTS;
-    flags go first.
+    Each flag has an environment variable: --max-queue-texts is VALENCE_MAX_QUEUE_TEXTS. A flag
+    overrides its variable.
     """
 
     model_config = SettingsConfigDict(
@@ -71,33 +69,44 @@ class Settings(BaseSettings):
     model: str | None = Field(
         None,
         min_length=1,
-        description="model folder, or name on the Hugging Face hub; without it, the embedded one",
+        description="model folder, or name on the Hugging Face hub; without it, the embedded model",
     )
     revision: str | None = Field(
         None, min_length=1, description="commit, branch or tag of a model on the hub"
     )
     engine: Literal["auto", "pipeline", "openvino"] = Field(
         "auto",
-        description="what computes: pipeline (transformers on torch), openvino (compiled for the "
-        "CPU) or auto: pipeline where there is a GPU, else openvino",
+        description="openvino (compiled for the CPU), pipeline (transformers on torch) or "
+        "auto: pipeline if there is a GPU, else openvino",
     )
     precision: Literal["auto", "f32", "bf16", "int8"] = Field(
-        "auto", description="number format to compute in; auto takes the quickest that is right"
+        "auto",
+        description="number format to compute in; auto takes the fastest that the model and "
+        "the processor support",
     )
     device: str = Field(
-        "auto", min_length=1, description="auto, cpu, cuda or cuda:N; auto takes a GPU if it can"
+        "auto",
+        min_length=1,
+        description="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one",
     )
     label_valence: Annotated[str, AfterValidator(_label_valences)] = Field(
         "",
-        description="valence (-1 to 1) of labels whose names do not say it, such as "
+        description="valence (-1 to 1) of labels whose names do not tell it, such as "
         "LABEL_0=-1,LABEL_1=1",
+    )
+    cores: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="cores to compute on; without it, all that CPU affinity and the cgroup's "
+        "CPU quota allow",
     )
     workers: int | None = Field(
         None,
         ge=1,
         le=256,
-        description="threads that compute, each with a replica of the model; without it, one for "
-        "the pipeline, one for each core (8 at most) for openvino",
+        description="replicas of the model, each with a thread; without it, one for pipeline, "
+        "one per core (8 at most) for openvino",
     )
     cache_dir: Path = Field(
         default_factory=_default_cache_dir,
@@ -108,64 +117,70 @@ class Settings(BaseSettings):
         default=False, description="download and convert the model into the cache, then exit"
     )
     max_batch_texts: int = Field(
-        64, ge=1, le=4096, description="most texts computed together, or sent in one BatchClassify"
+        64, ge=1, le=4096, description="most texts in a batch, and in one BatchClassify"
     )
     max_batch_tokens: int = Field(
-        4096, ge=16, le=1 << 20, description="most tokens computed together, padding included"
+        4096, ge=16, le=1 << 20, description="most tokens in a batch, padding included"
     )
     max_queue_texts: int = Field(
-        1024, ge=1, le=1 << 20, description="most texts waiting; more are refused at once"
+        1024, ge=1, le=1 << 20, description="most texts in the queue; the server refuses more"
     )
     max_text_bytes: int = Field(
         65536, ge=1, le=1 << 24, description="most bytes of UTF-8 in one text"
     )
     grace_seconds: float = Field(
-        10.0, ge=0, le=3600, description="seconds for accepted calls to end after SIGTERM"
+        10.0, ge=0, le=3600, description="seconds that accepted calls have to end after SIGTERM"
     )
     hang_seconds: float = Field(
         60.0,
         gt=0,
         le=3600,
-        description="seconds after which a batch that has not ended is given up and the process "
-        "ends with 1; from half of them on health is NOT_SERVING",
+        description="abort (exit code 1) if a batch runs longer than these seconds; after half "
+        "of them health is NOT_SERVING",
     )
     tls_certificate: Path | None = Field(
-        None, description="PEM file of the server's certificate chain; read again when it changes"
+        None, description="PEM file of the server's certificate chain; reread when it changes"
     )
-    tls_key: Path | None = Field(None, description="PEM file of the certificate's key")
+    tls_key: Path | None = Field(
+        None, description="PEM file of the certificate's key; reread when it changes"
+    )
     tls_client_ca: Path | None = Field(
-        None, description="PEM file: callers must show a certificate that it has signed"
+        None,
+        description="PEM file of an authority; clients must show a certificate that it has signed",
     )
     token_file: Path | None = Field(
         None,
-        description="file of bearer tokens, one in each line, of which a call must carry one; read "
-        "again when it changes",
+        description="file of bearer tokens, one per line; each call must carry one; reread "
+        "when it changes",
     )
     public_health: CliImplicitFlag[bool] = Field(
-        default=True, description="whether health needs no token"
+        default=True, description="answer health checks without a token"
     )
     public_reflection: CliImplicitFlag[bool] = Field(
-        default=False, description="whether reflection needs no token"
+        default=False, description="answer reflection without a token"
     )
     insecure: CliImplicitFlag[bool] = Field(
         default=False,
-        description="listen in plaintext where other machines can connect, too",
+        description="listen in plaintext even where other machines can connect",
     )
     max_connection_calls: int = Field(
-        1000, ge=1, le=1 << 20, description="most calls at once on one connection; more wait"
+        1000,
+        ge=1,
+        le=1 << 20,
+        description="most concurrent calls on one connection; more wait in the client",
     )
     max_connection_idle_seconds: float = Field(
         900.0,
         ge=0,
         le=86400,
-        description="seconds after which an unused connection is closed; 0 is never",
+        description="close a connection that is unused for these seconds; 0 is never",
     )
     max_connection_age_seconds: float = Field(
         3600.0,
         ge=0,
         le=86400,
-        description="seconds after which a connection is closed to new calls, so that clients "
-        "spread anew; 0 is never",
+        description="close a connection to new calls after these seconds, so that clients "
+        "rebalance; 0 is never",
     )
     metrics_port: int | None = Field(
         None,
@@ -174,12 +189,14 @@ class Settings(BaseSettings):
         description="port for Prometheus to scrape; 0 takes a free one; without it, no metrics",
     )
     metrics_host: str = Field(
-        "127.0.0.1", min_length=1, description="address of that port; it is plain HTTP, open to all"
+        "127.0.0.1",
+        min_length=1,
+        description="address of the metrics port: plain HTTP, open to all who can connect",
     )
     allow_pickle: CliImplicitFlag[bool] = Field(
         default=False,
-        description="load a model's weights from pickles too, which can run code: only from those "
-        "you trust",
+        description="also load weights from pickle files; they can run code: use it only for "
+        "sources you trust",
     )
     verbose: CliImplicitFlag[bool] = Field(default=False, description="log every call")
 
@@ -205,81 +222,16 @@ def _is_loopback(host: str) -> bool:
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:
-    """The settings of this process. Raises SettingsError; exits by itself after --help."""
-    fields = [name.upper() for name in Settings.model_fields]
-    for name in os.environ:
-        known = name.removeprefix(PREFIX) in fields
-        if name.startswith(PREFIX) and not known and not _OTHERS.fullmatch(name):
-            raise SettingsError(
-                f"unknown setting {name}{_meant(name, [PREFIX + f for f in fields])}"
-            )
+    """Return the settings of this process. Exit after --help; raise SettingsError."""
+    variables = [variable_of(setting) for setting in Settings.model_fields]
+    if unknown := find_unknown_variable(os.environ, variables):
+        raise SettingsError(f"unknown setting {unknown}{suggest(unknown, variables)}")
     try:
         return CliApp.run(Settings, cli_args=list(arguments))
     except PydanticSettingsError as error:
-        what = str(error).removeprefix("error parsing CLI: ")
-        flags = ["--" + name.replace("_", "-") for name in Settings.model_fields]
-        unknown = next((word for word in what.split() if word.startswith("-")), "")
-        raise SettingsError(f"{what}{_meant(unknown.split('=')[0], flags)}") from error
+        reason = str(error).removeprefix("error parsing CLI: ")
+        wrong = next((word for word in reason.split() if word.startswith("-")), "").split("=")[0]
+        hint = suggest(wrong, [flag_of(setting) for setting in Settings.model_fields])
+        raise SettingsError(f"{reason}{hint}") from error
     except ValidationError as error:
-        raise SettingsError("; ".join(_wrong(item) for item in error.errors())) from error
-
-
-def read_trace_exporters() -> list[str]:
-    """The exporters of traces that OpenTelemetry's variables ask for, as it names them to Python.
-
-    None unless they do. The rest of them (where to, sampling) the SDK reads for itself.
-    """
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return []
-    endpoint = _first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    asked = _first("OTEL_TRACES_EXPORTER") or ("otlp" if endpoint else "none")
-    protocol = _first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-    otlp = {"": "otlp_proto_http", "http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
-    names = [name.strip() for name in asked.split(",")]
-    return [
-        otlp.get(protocol, f"otlp {protocol}") if name == "otlp" else name
-        for name in names
-        if name not in ("", "none")
-    ]
-
-
-def _first(*names: str) -> str:
-    """The first of these variables that is set."""
-    return next(filter(None, (os.environ.get(name, "").strip() for name in names)), "")
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1) if name not in known else []
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _wrong(item: ErrorDetails) -> str:
-    """One wrong value, as the operator gave it, or what does not go together."""
-    if not item["loc"]:
-        return item["msg"].removeprefix("Value error, ")
-    field = str(item["loc"][0])
-    variable = PREFIX + field.upper()
-    flag = "--" + field.replace("_", "-")
-    given = item["input"]
-    name = variable if os.environ.get(variable) == given else flag
-    reason = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    hint = ""
-    if variable.endswith("_PORT") and str(given).startswith("tcp://"):
-        service = variable.removesuffix("_PORT").lower().replace("_", "-")
-        hint = f"; Kubernetes sets it for a Service named {service}: use enableServiceLinks: false"
-    return f"{name} {given!r}: {reason}{hint}"
-
-
-def parse_label_valence(text: str) -> dict[str, float]:
-    """``LABEL_0=-1,LABEL_1=1`` to a dict. Raises ValueError, naming what is wrong."""
-    valences = {}
-    for item in filter(None, text.split(",")):
-        name, equals, number = item.rpartition("=")
-        try:
-            valence = float(number)
-        except ValueError:
-            valence = float("nan")
-        if not equals or not name.strip() or not -1 <= valence <= 1:
-            raise ValueError(f"{item.strip()!r} is not LABEL=NUMBER with a number from -1 to 1")
-        valences[name.strip()] = valence
-    return valences
+        raise SettingsError("; ".join(explain(item) for item in error.errors())) from error

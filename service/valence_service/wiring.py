@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from valence_service.backends.labels import parse_label_valence
 from valence_service.backends.load import ModelSource, load_classifiers, prepare_model
 from valence_service.core.call import Telemetry
 from valence_service.core.errors import REFUSALS
 from valence_service.core.limits import Limits
 from valence_service.core.readiness import Readiness
 from valence_service.lifecycle import Lifecycle
+from valence_service.process import usable_cores
 from valence_service.scheduler.batcher import Batcher
 from valence_service.scheduler.canary import Canary
 from valence_service.serving.service import SentimentService
-from valence_service.settings import parse_label_valence, read_trace_exporters
-from valence_service.telemetry.start import start_traces
+from valence_service.telemetry.start import read_trace_exporters, start_traces
 from valence_service.transports.auth import Authenticator, BadTokens, Tokens
 from valence_service.transports.errors import CannotListen
 from valence_service.transports.grpc.contract import METHODS, SERVICE_NAME
@@ -86,6 +87,7 @@ def wire(settings: Settings) -> Lifecycle:
         metrics=metrics,
         traces=traces,
         addresses=addresses,
+        cores=usable_cores(settings.cores),
         grace_seconds=settings.grace_seconds,
         hang_seconds=settings.hang_seconds,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from valence_service.backends.labels import read_labels, read_scores
+from valence_service.backends.labels import parse_label_valence, read_labels, read_scores
 from valence_service.core.sentiment import Polarity, Sentiment
 
 
@@ -85,3 +85,18 @@ def test_one_label_unknown_leaves_valence_unknown() -> None:
 
 def test_raw_scores_have_no_expected_value() -> None:
     assert sentiment({"neg": -3.0, "pos": 7.5}, probabilities=False).valence is None
+
+
+def test_label_valences() -> None:
+    assert parse_label_valence("") == {}
+    assert parse_label_valence("LABEL_0=-1, so so=0.5,a=b=1") == {
+        "LABEL_0": -1.0,
+        "so so": 0.5,
+        "a=b": 1.0,
+    }
+
+
+@pytest.mark.parametrize("text", ["LABEL_0", "=1", "a=2", "a=nan", "a=much", "a=1,b"])
+def test_wrong_label_valences(text: str) -> None:
+    with pytest.raises(ValueError, match="is not LABEL=NUMBER with a number from -1 to 1"):
+        parse_label_valence(text)

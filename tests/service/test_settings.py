@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from valence_service.settings import SettingsError, parse_label_valence, read_settings
+from valence_service.settings import SettingsError, read_settings
 
 
 def read(*arguments: str, **environment: str) -> object:
@@ -48,6 +48,7 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
         "CACHE_DIR": "/some/folder",
         "PREPARE": "true",
         "LABEL_VALENCE": "LABEL_0=-1",
+        "CORES": "2",
         "WORKERS": "3",
         "MAX_BATCH_TEXTS": "5",
         "MAX_BATCH_TOKENS": "99",
@@ -103,6 +104,7 @@ def test_flags_go_before_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--port", "x"], "--port 'x'"),
         (["--port", "70000"], "less than or equal to 65535"),
         (["--workers", "0"], "--workers '0'"),
+        (["--cores", "0"], "--cores '0'"),
         (["--max-batch-texts", "0"], "greater than or equal to 1"),
         (["--grace-seconds", "soon"], "--grace-seconds 'soon'"),
         (["--label-valence", "LABEL_0"], "'LABEL_0' is not LABEL=NUMBER"),
@@ -119,7 +121,6 @@ def test_a_wrong_variable_is_named() -> None:
     unknown = refused(VALENCE_MAX_QUEUE_TEXT="5")
     assert "unknown setting VALENCE_MAX_QUEUE_TEXT" in unknown
     assert "did you mean VALENCE_MAX_QUEUE_TEXTS?" in unknown
-    assert "unknown setting VALENCE_CLIENT_CA" in refused(VALENCE_CLIENT_CA="ca.pem")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -147,31 +148,39 @@ def test_health_can_be_closed() -> None:
     assert not read_settings(["--no-public-health"]).public_health
 
 
-def test_what_others_set_is_not_ours() -> None:
-    read(
-        VALENCE_ADDRESS="elsewhere:1",
-        VALENCE_CLIENT_TOKEN_FILE="token",
-        VALENCE_SERVICE_HOST="10.0.0.1",
-        VALENCE_SERVICE_PORT_GRPC="50051",
-        VALENCE_CANARY_PORT="tcp://10.0.0.1:50051",
-        VALENCE_PORT_50051_TCP_ADDR="10.0.0.1",
-    )
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VALENCE_ADDRESS", "elsewhere:1"),
+        ("VALENCE_CLIENT_TOKEN_FILE", "token"),
+        ("VALENCE_CLIENT_ADDED_LATER", "3"),
+        ("VALENCE_SERVICE_HOST", "10.0.0.1"),
+        ("VALENCE_CANARY_SERVICE_PORT", "50051"),
+        ("VALENCE_SERVICE_PORT_GRPC", "50051"),
+        ("VALENCE_CANARY_PORT", "tcp://10.0.0.1:50051"),
+        ("VALENCE_CANARY_PORT_50051_TCP", "tcp://10.0.0.1:50051"),
+        ("VALENCE_PORT_50051_TCP_ADDR", "10.0.0.1"),
+        ("VALENCE_PORT_50051_TCP_PROTO", "tcp"),
+        ("VALENCE_DNS_PORT_53_UDP_PORT", "53"),
+    ],
+)
+def test_variables_of_the_client_and_of_kubernetes_are_not_settings(name: str, value: str) -> None:
+    assert read(**{name: value}) == read()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VALENCE_METRIC_PORT", "9464"),
+        ("VALENCE_ADDRESSES", "elsewhere:1"),
+        ("VALENCE_CLIENT", "1"),
+        ("VALENCE_TLS_CLIENT_CAS", "ca.pem"),
+        ("VALENCE_SERVICE_PORT", "http"),
+    ],
+)
+def test_a_variable_like_those_is_an_unknown_setting(name: str, value: str) -> None:
+    assert f"unknown setting {name}" in refused(**{name: value})
 
 
 def test_the_port_of_a_kubernetes_service_is_explained() -> None:
     assert "enableServiceLinks" in refused(VALENCE_PORT="tcp://10.0.0.1:50051")
-
-
-def test_label_valences() -> None:
-    assert parse_label_valence("") == {}
-    assert parse_label_valence("LABEL_0=-1, so so=0.5,a=b=1") == {
-        "LABEL_0": -1.0,
-        "so so": 0.5,
-        "a=b": 1.0,
-    }
-
-
-@pytest.mark.parametrize("text", ["LABEL_0", "=1", "a=2", "a=nan", "a=much", "a=1,b"])
-def test_wrong_label_valences(text: str) -> None:
-    with pytest.raises(ValueError, match="is not LABEL=NUMBER with a number from -1 to 1"):
-        parse_label_valence(text)

@@ -19,8 +19,11 @@ START_SECONDS = 120
 MODULE = ("-m", "valence_service")
 
 
-def command(*arguments: str, python: Sequence[str] = MODULE) -> list[str]:
-    return [sys.executable, *python, *arguments]
+def command(
+    *arguments: str, python: Sequence[str] = MODULE, within: Sequence[str] = ()
+) -> list[str]:
+    """The server's command line; ``within`` is a command that runs another one in its place."""
+    return [*within, sys.executable, *python, *arguments]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -68,10 +71,11 @@ def launched(
     port: str = "0",
     env: Mapping[str, str] | None = None,
     python: Sequence[str] = MODULE,
+    within: Sequence[str] = (),
 ) -> Iterator[Server]:
     """A server that has been started, and perhaps not yet serves."""
     process = subprocess.Popen(
-        command("--port", port, *arguments, python=python),
+        command("--port", port, *arguments, python=python, within=within),
         stderr=subprocess.PIPE,
         text=True,
         env=environment(env),
@@ -96,10 +100,15 @@ def serving(
         yield server
 
 
-def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    python: Sequence[str] = MODULE,
+    within: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
     """A server that is expected to end by itself."""
     return subprocess.run(
-        command(*arguments),
+        command(*arguments, python=python, within=within),
         capture_output=True,
         text=True,
         timeout=START_SECONDS,

@@ -253,8 +253,8 @@ def test_traces_that_cannot_be_made_are_one_warning(
 def test_unless_asked_for_nothing_is_imported(env: dict[str, str]) -> None:
     code = (
         "import sys\n"
-        "from valence_service import app, settings\n"
-        "assert app.start_traces('a', settings.read_trace_exporters()) is None\n"
+        "from valence_service.telemetry import start\n"
+        "assert start.start_traces('a', start.read_trace_exporters()) is None\n"
         "print(sorted({'opentelemetry', 'prometheus_client'} & set(sys.modules)))"
     )
     ended = subprocess.run(

@@ -26,6 +26,24 @@ _STRONG = re.compile(r"^(?:very|extremely|strongly)\s+")
 _STARS = re.compile(r"^(?:(?P<before>\d+)\s*stars?|stars?\s*(?P<after>\d+)|(?P<drawn>[★⭐]+))$")
 
 
+def parse_label_valence(text: str) -> dict[str, float]:
+    """Return the valence of each label in ``LABEL_0=-1,LABEL_1=1``.
+
+    Raise ValueError, which names the wrong part.
+    """
+    valences = {}
+    for item in filter(None, text.split(",")):
+        name, equals, number = item.rpartition("=")
+        try:
+            valence = float(number)
+        except ValueError:
+            valence = float("nan")
+        if not equals or not name.strip() or not -1 <= valence <= 1:
+            raise ValueError(f"{item.strip()!r} is not LABEL=NUMBER with a number from -1 to 1")
+        valences[name.strip()] = valence
+    return valences
+
+
 def read_labels(names: Sequence[str], mapped: Mapping[str, float]) -> tuple[Label, ...]:
     """Labels of a model in its order, each with its valence where the name or the map tells it.
 

@@ -1,12 +1,14 @@
-"""Log lines that a stranger can bring about as often as he likes."""
+"""Rate-limited logging of events that clients can trigger."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
+# A client may have a hand in what a reason says: later ones share their limit.
+MAX_REASONS = 100
 log = structlog.get_logger()
 
 
@@ -16,19 +18,20 @@ class _Told:
     left_out: int = 0
 
 
+@dataclass(slots=True)
 class RateLimitedLog:
-    """At most one line a second for each reason. The reasons must be few."""
+    """Log at most one line a second for each reason."""
 
-    def __init__(self) -> None:
-        self._told: dict[str, _Told] = {}
+    _told: dict[str, _Told] = field(default_factory=dict, init=False)
 
     def warning(self, event: str, reason: str, **facts: str) -> None:
-        """Log it; the next line says how many were left out."""
-        told = self._told.setdefault(reason, _Told())
+        """Log a warning, or count it: the next line says how many were left out."""
+        key = reason if reason in self._told or len(self._told) < MAX_REASONS else ""
+        told = self._told.setdefault(key, _Told())
         now = time.monotonic()
         if now < told.next_at:
             told.left_out += 1
             return
         left_out = {"left_out": told.left_out} if told.left_out else {}
-        self._told[reason] = _Told(next_at=now + 1)
+        self._told[key] = _Told(next_at=now + 1)
         log.warning(event, reason=reason, **facts, **left_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,31 @@ if TYPE_CHECKING:
     from valence_service.telemetry.traces import Traces
 
 log = structlog.get_logger()
+
+
+def read_trace_exporters() -> list[str]:
+    """Return the exporters that OpenTelemetry's variables name, by their names in Python.
+
+    There are none unless the variables name one. The SDK reads the other variables (endpoint,
+    sampling) by itself.
+    """
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
+    endpoint = _first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    asked = _first("OTEL_TRACES_EXPORTER") or ("otlp" if endpoint else "none")
+    protocol = _first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    otlp = {"": "otlp_proto_http", "http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+    names = [name.strip() for name in asked.split(",")]
+    return [
+        otlp.get(protocol, f"otlp {protocol}") if name == "otlp" else name
+        for name in names
+        if name not in ("", "none")
+    ]
+
+
+def _first(*names: str) -> str:
+    """Return the value of the first of these variables that is set."""
+    return next(filter(None, (os.environ.get(name, "").strip() for name in names)), "")
 
 
 def start_traces(service: str, exporters: Sequence[str]) -> Traces | None:
