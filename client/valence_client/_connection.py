@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 import grpc
 
+from valence_client._attempts import Attempts, RetryBudget
 from valence_client._token import Token, bearer
 
 Address: TypeAlias = str | Sequence[str]
@@ -19,13 +20,17 @@ Pem: TypeAlias = bytes | Path
 """Certificates or a key in PEM, or the file that holds them."""
 
 SERVICE = "valence.v1.SentimentService"
-# Streams are opened again by the client itself: where grpc sends one again, a text that is written
-# meanwhile can be lost.
-UNARY_METHODS = ("Classify", "BatchClassify", "GetModel")
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_WINDOW_TEXTS = 1024
-# grpc makes no more attempts than five, whatever it is told.
+# As many attempts as gRPC's own retries allow.
 MAX_RETRIES = 4
+# The client retries by itself: see _attempts.py.
+SERVICE_CONFIG = {
+    # Over every address that the name has; the default keeps to the first one.
+    "loadBalancingConfig": [{"round_robin": {}}],
+    # Servers that start or end get no calls. One without health checks counts as healthy.
+    "healthCheckConfig": {"serviceName": SERVICE},
+}
 _COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 
 
@@ -62,6 +67,7 @@ class Connection:
         self.target = _target(address)
         self.timeout_seconds = timeout_seconds
         self.retries = retries
+        self._retry_budget = RetryBudget()
         self.metadata: Callable[[], tuple[tuple[str, str], ...]] = bearer(token)
         """What goes with each call; to be asked anew for each."""
         self.credentials = (
@@ -73,7 +79,16 @@ class Connection:
         )
         self.compression = _COMPRESSIONS[compression] if compression else None
         named: dict[str, str | int] = {"grpc.default_authority": server_name} if server_name else {}
-        self.options = list((_options(retries) | named | dict(channel_options)).items())
+        self.options = list((_options() | named | dict(channel_options)).items())
+
+    def attempts(self) -> Attempts:
+        """Start the deadline of a call, and return the attempts that it may take."""
+        return Attempts(
+            self.address,
+            self._retry_budget,
+            retries=self.retries,
+            timeout_seconds=self.timeout_seconds,
+        )
 
 
 def _target(address: Address) -> str:
@@ -100,9 +115,9 @@ def _pem(given: Pem | None) -> bytes | None:
     return given.read_bytes() if isinstance(given, Path) else given
 
 
-def _options(retries: int) -> dict[str, str | int]:
+def _options() -> dict[str, str | int]:
     return {
-        "grpc.service_config": json.dumps(_service_config(retries)),
+        "grpc.service_config": json.dumps(SERVICE_CONFIG),
         # A server that has just restarted should be found soon: by default, the second attempt
         # waits a second and later ones up to two minutes.
         "grpc.initial_reconnect_backoff_ms": 100,
@@ -114,24 +129,3 @@ def _options(retries: int) -> dict[str, str | int]:
         # A full batch of a model with many labels may pass grpc's 4 MiB.
         "grpc.max_receive_message_length": 64 << 20,
     }
-
-
-def _service_config(retries: int) -> dict[str, object]:
-    config: dict[str, object] = {
-        # Over every address that the name has; the default keeps to the first one.
-        "loadBalancingConfig": [{"round_robin": {}}],
-        # Servers that start or end get no calls. One without health checks counts as healthy.
-        "healthCheckConfig": {"serviceName": SERVICE},
-    }
-    if retries:
-        policy = {
-            "maxAttempts": retries + 1,
-            "initialBackoff": "0.1s",
-            "maxBackoff": "1s",
-            "backoffMultiplier": 2,
-            # Where a server names a wait (grpc-retry-pushback-ms), grpc takes that one.
-            "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-        }
-        methods = [{"service": SERVICE, "method": method} for method in UNARY_METHODS]
-        config["methodConfig"] = [{"name": methods, "retryPolicy": policy}]
-    return config

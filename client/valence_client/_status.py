@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
 # grpc's own words for a server whose health check says NOT_SERVING.
 _UNHEALTHY = "backend unhealthy"
 UNREACHABLE, NOT_SERVING = "UNREACHABLE", "NOT_SERVING"
@@ -50,17 +51,34 @@ def error_of_status(status: status_pb2.Status) -> errors.ValenceError:
 def error_of_call(error: grpc.RpcError, address: str) -> errors.ValenceError:
     """The error that a whole call ended with. ``address`` is for the message."""
     code, message = error.code(), error.details() or ""
-    # Pairs, whatever the published types say.
-    trailers = cast("Iterable[tuple[str, Any]]", error.trailing_metadata() or ())
-    packed = next((value for key, value in trailers if key == DETAILS_KEY), b"")
     try:
-        status = status_pb2.Status.FromString(packed)
+        status = status_pb2.Status.FromString(_trailer(error, DETAILS_KEY) or b"")
     except DecodeError:
         status = status_pb2.Status()
     details = _read(status.details)
     if not details.reason:
         message, details.reason = _explained(code, message, address)
     return _error(code, message, details)
+
+
+def late(address: str) -> str:
+    """Return the message of a deadline that passed."""
+    return f"no answer from {address} in time: allow more with timeout_seconds"
+
+
+def pushback_seconds(error: grpc.RpcError) -> float | None:
+    """The wait that the server wants before a retry; negative for none at all, None for no word."""
+    value = _trailer(error, PUSHBACK_KEY)
+    try:
+        return None if value is None else int(value) / 1e3
+    except ValueError:
+        return -1.0  # gRFC A6: what cannot be read means no retry
+
+
+def _trailer(error: grpc.RpcError, wanted: str) -> Any:
+    # Pairs, whatever the published types say.
+    trailers = cast("Iterable[tuple[str, Any]]", error.trailing_metadata() or ())
+    return next((value for key, value in trailers if key == wanted), None)
 
 
 def _read(packed: Iterable[Any]) -> _Details:
@@ -114,7 +132,7 @@ def _explained(code: grpc.StatusCode, said: str, address: str) -> tuple[str, str
         message = f"no server answers at {address}: start one, or check the address ({said})"
         return message, UNREACHABLE
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"no answer from {address} in time: allow more with timeout_seconds", ""
+        return late(address), ""
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"{address} does not serve valence.v1: check the address ({said})", ""
     return f"{code.name} from {address}: {said}", ""

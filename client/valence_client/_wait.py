@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from valence_client._attempts import Attempts, RetryBudget
 from valence_client.errors import DeadlineExceeded, Unavailable
 
 # grpc pauses between its own attempts already; this only keeps refusals from coming in a burst.
@@ -19,18 +20,23 @@ class Wait:
         self._ends = time.monotonic() + timeout_seconds
         self._unavailable: Unavailable | None = None
 
-    def left_seconds(self) -> float:
-        """0 once it is over."""
-        return max(0.0, self._ends - time.monotonic())
+    def attempts(self) -> Attempts:
+        """Return a single attempt. It has a budget of its own: the calls that follow may retry."""
+        return Attempts(
+            self._address, RetryBudget(), retries=0, timeout_seconds=self._left_seconds()
+        )
 
     def failed(self, error: Unavailable | DeadlineExceeded) -> None:
         """An attempt failed. Raises Unavailable where there is no time for another."""
         if isinstance(error, Unavailable):
             self._unavailable = error
-        if self.left_seconds() <= PAUSE_SECONDS:
+        if self._left_seconds() <= PAUSE_SECONDS:
             # The last attempt ran out of time; the one before it knows why.
             raise Unavailable(
                 f"no server was ready at {self._address} within {self._timeout_seconds:g} s: "
                 f"{self._unavailable or error}",
                 reason=(self._unavailable or error).reason,
             ) from error
+
+    def _left_seconds(self) -> float:
+        return max(0.0, self._ends - time.monotonic())

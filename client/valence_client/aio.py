@@ -18,11 +18,12 @@ from valence_client._wait import PAUSE_SECONDS, Wait
 from valence_client.errors import DeadlineExceeded, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
     from typing import Self
 
     from valence.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
 
+    from valence_client._attempts import Attempts
     from valence_client._connection import Address, ChannelOptions, Compression, Pem
     from valence_client._requests import Overlength
     from valence_client._token import Token
@@ -103,7 +104,7 @@ class AsyncClient:
         model reads.
         """
         request = _requests.classify_request(text, overlength)
-        return _replies.classified(await self._call(self._connected().Classify, request))
+        return _replies.classified(await self._call(lambda stub: stub.Classify, request))
 
     async def classify_batch(
         self, texts: Iterable[str], *, overlength: Overlength = "truncate"
@@ -117,7 +118,7 @@ class AsyncClient:
         request, unsent = _requests.batch_request(asked, overlength)
         if not asked:
             return []
-        response = await self._call(self._connected().BatchClassify, request)
+        response = await self._call(lambda stub: stub.BatchClassify, request)
         return _replies.batch_outcomes(response, len(asked), unsent)
 
     @overload
@@ -175,7 +176,7 @@ class AsyncClient:
     async def model(self) -> ModelInfo:
         """Which model answers, what its labels mean, and what a request may hold."""
         return _replies.model_info(
-            await self._call(self._connected().GetModel, pb.GetModelRequest())
+            await self._call(lambda stub: stub.GetModel, pb.GetModelRequest())
         )
 
     async def wait_ready(self, timeout_seconds: float = 60.0) -> None:
@@ -184,9 +185,9 @@ class AsyncClient:
         while True:
             try:
                 await self._call(
-                    self._connected().GetModel,
+                    lambda stub: stub.GetModel,
                     pb.GetModelRequest(),
-                    timeout_seconds=wait.left_seconds(),
+                    attempts=wait.attempts(),
                 )
                 return
             except (Unavailable, DeadlineExceeded) as error:
@@ -225,15 +226,26 @@ class AsyncClient:
 
     async def _call(
         self,
-        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        method: Callable[
+            [SentimentServiceAsyncStub], grpc.aio.UnaryUnaryMultiCallable[Request, Response]
+        ],
         request: Request,
         *,
-        timeout_seconds: float | None = None,
+        attempts: Attempts | None = None,
     ) -> Response:
         connection = self._connection
-        if timeout_seconds is None:
-            timeout_seconds = connection.timeout_seconds
-        try:
-            return await method(request, timeout=timeout_seconds, metadata=connection.metadata())
-        except grpc.RpcError as error:
-            raise error_of_call(error, connection.address) from error
+        attempts = attempts or connection.attempts()
+        metadata = connection.metadata()
+        while True:
+            call = method(self._connected())
+            try:
+                response = await call(request, timeout=attempts.left_seconds(), metadata=metadata)
+            except grpc.RpcError as raised:
+                error = error_of_call(raised, connection.address)
+                pause_seconds = attempts.pause_seconds(raised, error)
+                if pause_seconds is None:
+                    raise error from raised
+            else:
+                attempts.succeed()
+                return response
+            await asyncio.sleep(pause_seconds)

@@ -18,9 +18,12 @@ from valence_client._wait import PAUSE_SECONDS, Wait
 from valence_client.errors import DeadlineExceeded, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from typing import Self
 
+    from valence.v1.sentiment_pb2_grpc import SentimentServiceStub
+
+    from valence_client._attempts import Attempts
     from valence_client._connection import Address, ChannelOptions, Compression, Pem
     from valence_client._requests import Overlength
     from valence_client._token import Token
@@ -105,7 +108,7 @@ class Client:
         model reads.
         """
         request = _requests.classify_request(text, overlength)
-        return _replies.classified(self._call(self._stub.Classify, request))
+        return _replies.classified(self._call(lambda stub: stub.Classify, request))
 
     def classify_batch(
         self, texts: Iterable[str], *, overlength: Overlength = "truncate"
@@ -119,7 +122,7 @@ class Client:
         request, unsent = _requests.batch_request(asked, overlength)
         if not asked:
             return []
-        response = self._call(self._stub.BatchClassify, request)
+        response = self._call(lambda stub: stub.BatchClassify, request)
         return _replies.batch_outcomes(response, len(asked), unsent)
 
     @overload
@@ -176,7 +179,7 @@ class Client:
 
     def model(self) -> ModelInfo:
         """Which model answers, what its labels mean, and what a request may hold."""
-        return _replies.model_info(self._call(self._stub.GetModel, pb.GetModelRequest()))
+        return _replies.model_info(self._call(lambda stub: stub.GetModel, pb.GetModelRequest()))
 
     def wait_ready(self, timeout_seconds: float = 60.0) -> None:
         """Return once a server takes calls. Raises Unavailable where none does in time."""
@@ -184,7 +187,9 @@ class Client:
         while True:
             try:
                 self._call(
-                    self._stub.GetModel, pb.GetModelRequest(), timeout_seconds=wait.left_seconds()
+                    lambda stub: stub.GetModel,
+                    pb.GetModelRequest(),
+                    attempts=wait.attempts(),
                 )
                 return
             except (Unavailable, DeadlineExceeded) as error:
@@ -203,15 +208,24 @@ class Client:
 
     def _call(
         self,
-        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        method: Callable[[SentimentServiceStub], grpc.UnaryUnaryMultiCallable[Request, Response]],
         request: Request,
         *,
-        timeout_seconds: float | None = None,
+        attempts: Attempts | None = None,
     ) -> Response:
         connection = self._connection
-        if timeout_seconds is None:
-            timeout_seconds = connection.timeout_seconds
-        try:
-            return method(request, timeout=timeout_seconds, metadata=connection.metadata())
-        except grpc.RpcError as error:
-            raise error_of_call(error, connection.address) from error
+        attempts = attempts or connection.attempts()
+        metadata = connection.metadata()
+        while True:
+            call = method(self._stub)
+            try:
+                response = call(request, timeout=attempts.left_seconds(), metadata=metadata)
+            except grpc.RpcError as raised:
+                error = error_of_call(raised, connection.address)
+                pause_seconds = attempts.pause_seconds(raised, error)
+                if pause_seconds is None:
+                    raise error from raised
+            else:
+                attempts.succeed()
+                return response
+            time.sleep(pause_seconds)
