@@ -14,18 +14,18 @@ from valence_client._status import error_of_call
 from valence_client.errors import Unavailable, ValenceError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
     from valence.v1 import sentiment_pb2 as pb
-    from valence.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
 
+    from valence_client._channels import AsyncChannel
     from valence_client._connection import Connection
     from valence_client._exchange import Exchange
     from valence_client.results import Outcome, StreamItem
 
 
 async def answers(
-    connected: Callable[[], SentimentServiceAsyncStub],
+    channel: AsyncChannel,
     connection: Connection,
     texts: Iterable[str] | AsyncIterable[str],
     exchange: Exchange,
@@ -37,7 +37,7 @@ async def answers(
     reading = asyncio.create_task(feed.read())
     try:
         while True:
-            call = connected().StreamClassify(feed.requests(), metadata=connection.metadata())
+            call = channel.stub().StreamClassify(feed.requests(), metadata=connection.metadata())
             ending = Ending(call)
             try:
                 async for response in call:
@@ -61,7 +61,7 @@ async def answers(
                     raise error from (None if error is raised else raised)
             finally:
                 call.cancel()
-            await asyncio.sleep(pause_seconds)
+            await channel.pause(pause_seconds)
     finally:
         reading.cancel()
         await asyncio.wait([reading])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import grpc
@@ -16,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from valence.v1 import sentiment_pb2 as pb
-    from valence.v1.sentiment_pb2_grpc import SentimentServiceStub
 
+    from valence_client._channels import Channel
     from valence_client._connection import Connection
     from valence_client._exchange import Exchange
     from valence_client.results import Outcome, StreamItem
 
 
 def answers(
-    stub: SentimentServiceStub,
+    channel: Channel,
     connection: Connection,
     texts: Iterable[str],
     exchange: Exchange,
@@ -34,7 +33,7 @@ def answers(
     reopening = Reopening(retries=connection.retries, timeout_seconds=connection.timeout_seconds)
     while True:
         over = threading.Event()
-        call = stub.StreamClassify(feed.requests(over), metadata=connection.metadata())
+        call = channel.stub().StreamClassify(feed.requests(over), metadata=connection.metadata())
         try:
             for response in call:
                 answer = exchange.answer(response)
@@ -56,7 +55,7 @@ def answers(
             over.set()
             feed.answered()
             call.cancel()
-        time.sleep(pause_seconds)
+        channel.pause(pause_seconds)
     exchange.finish()
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 import grpc.aio
 from valence.v1 import sentiment_pb2 as pb
-from valence.v1 import sentiment_pb2_grpc
 
 from valence_client import _replies, _requests
+from valence_client._channels import AsyncChannel
 from valence_client._connection import DEFAULT_ADDRESS, DEFAULT_WINDOW_TEXTS, Connection
 from valence_client._exchange import Exchange
 from valence_client._status import error_of_call
@@ -36,8 +35,10 @@ Response = TypeVar("Response")
 class AsyncClient:
     """Asks a Valence server. Make one and keep it: it reconnects, and tasks may share it.
 
-    Every call raises a ValenceError where there is no answer. Close it, or use it in an
-    ``async with``. It may be made anywhere, and belongs to the event loop of its first call.
+    Every call raises a ValenceError where there is no answer. Close it, or leave that to
+    ``async with``.
+
+    It may be made anywhere, and belongs to the event loop of its first call.
     """
 
     def __init__(
@@ -93,9 +94,7 @@ class AsyncClient:
             compression=compression,
             channel_options=channel_options,
         )
-        self._channel: grpc.aio.Channel | None = None
-        self._stub: SentimentServiceAsyncStub | None = None
-        self._closed = False
+        self._channel = AsyncChannel(self._connection)
 
     async def classify(self, text: str, *, overlength: Overlength = "truncate") -> Sentiment:
         """One text, one sentiment.
@@ -158,8 +157,8 @@ class AsyncClient:
         A stream whose server goes away is opened again, and what is not yet answered is asked
         again: each text is answered once. Raises Unavailable where none comes in time.
 
-        texts: read as answers are taken, at most window_texts ahead of them, and in another
-        task; one that is not async is read on the event loop, which it must not block.
+        texts: read as answers are taken, at most window_texts ahead of them, in another task.
+        One that is not async is read on the event loop, which it must not block.
 
         To leave early, ``aclose()`` the generator: else the call lives as long as it does.
         """
@@ -171,58 +170,34 @@ class AsyncClient:
             window_texts=window_texts,
             resends=self._connection.retries > 0,
         )
-        return answers(self._connected, self._connection, texts, exchange)
+        return answers(self._channel, self._connection, texts, exchange)
 
     async def model(self) -> ModelInfo:
         """Which model answers, what its labels mean, and what a request may hold."""
-        return _replies.model_info(
-            await self._call(lambda stub: stub.GetModel, pb.GetModelRequest())
-        )
+        response = await self._call(lambda stub: stub.GetModel, pb.GetModelRequest())
+        return _replies.model_info(response)
 
     async def wait_ready(self, timeout_seconds: float = 60.0) -> None:
         """Return once a server takes calls. Raises Unavailable where none does in time."""
         wait = Wait(self._connection.address, timeout_seconds)
         while True:
             try:
-                await self._call(
-                    lambda stub: stub.GetModel,
-                    pb.GetModelRequest(),
-                    attempts=wait.attempts(),
-                )
+                request = pb.GetModelRequest()
+                await self._call(lambda stub: stub.GetModel, request, attempts=wait.attempts())
                 return
             except (Unavailable, DeadlineExceeded) as error:
                 wait.failed(error)
-            await asyncio.sleep(PAUSE_SECONDS)
+            await self._channel.pause(PAUSE_SECONDS)
 
     async def close(self) -> None:
         """End open calls and the connection."""
-        self._closed = True
-        if self._channel is not None:
-            await self._channel.close()
+        await self._channel.close()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def _connected(self) -> SentimentServiceAsyncStub:
-        if self._closed:
-            raise ValueError("the client is closed")
-        if self._stub is None:
-            # Not before: a channel belongs to the event loop that runs while it is made.
-            connection = self._connection
-            target, options = connection.target, connection.options
-            if connection.credentials is None:
-                self._channel = grpc.aio.insecure_channel(target, options, connection.compression)
-            else:
-                self._channel = grpc.aio.secure_channel(
-                    target, connection.credentials, options, connection.compression
-                )
-            self._stub = cast(
-                "SentimentServiceAsyncStub", sentiment_pb2_grpc.SentimentServiceStub(self._channel)
-            )
-        return self._stub
 
     async def _call(
         self,
@@ -237,7 +212,7 @@ class AsyncClient:
         attempts = attempts or connection.attempts()
         metadata = connection.metadata()
         while True:
-            call = method(self._connected())
+            call = method(self._channel.stub())
             try:
                 response = await call(request, timeout=attempts.left_seconds(), metadata=metadata)
             except grpc.RpcError as raised:
@@ -248,4 +223,4 @@ class AsyncClient:
             else:
                 attempts.succeed()
                 return response
-            await asyncio.sleep(pause_seconds)
+            await self._channel.pause(pause_seconds)

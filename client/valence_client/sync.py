@@ -1,15 +1,15 @@
+# Made from aio.py by client/unasync.py: change that file, then `make sync`.
 """The client for threads."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 import grpc
 from valence.v1 import sentiment_pb2 as pb
-from valence.v1 import sentiment_pb2_grpc
 
 from valence_client import _replies, _requests
+from valence_client._channels import Channel
 from valence_client._connection import DEFAULT_ADDRESS, DEFAULT_WINDOW_TEXTS, Connection
 from valence_client._exchange import Exchange
 from valence_client._status import error_of_call
@@ -36,7 +36,8 @@ Response = TypeVar("Response")
 class Client:
     """Asks a Valence server. Make one and keep it: it reconnects, and threads may share it.
 
-    Every call raises a ValenceError where there is no answer. Close it, or use it in a ``with``.
+    Every call raises a ValenceError where there is no answer. Close it, or leave that to
+    ``with``.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Client:
 
         channel_options: gRPC's channel arguments, over the client's own.
         """
-        self._connection = connection = Connection(
+        self._connection = Connection(
             address,
             timeout_seconds=timeout_seconds,
             retries=retries,
@@ -92,14 +93,7 @@ class Client:
             compression=compression,
             channel_options=channel_options,
         )
-        target, options = connection.target, connection.options
-        if connection.credentials is None:
-            self._channel = grpc.insecure_channel(target, options, connection.compression)
-        else:
-            self._channel = grpc.secure_channel(
-                target, connection.credentials, options, connection.compression
-            )
-        self._stub = sentiment_pb2_grpc.SentimentServiceStub(self._channel)
+        self._channel = Channel(self._connection)
 
     def classify(self, text: str, *, overlength: Overlength = "truncate") -> Sentiment:
         """One text, one sentiment.
@@ -162,8 +156,7 @@ class Client:
         A stream whose server goes away is opened again, and what is not yet answered is asked
         again: each text is answered once. Raises Unavailable where none comes in time.
 
-        texts: read as answers are taken, at most window_texts ahead of them, and in another
-        thread.
+        texts: read as answers are taken, at most window_texts ahead of them, in another thread.
 
         To leave early, ``close()`` the generator: else the call lives as long as it does.
         """
@@ -175,26 +168,24 @@ class Client:
             window_texts=window_texts,
             resends=self._connection.retries > 0,
         )
-        return answers(self._stub, self._connection, texts, exchange)
+        return answers(self._channel, self._connection, texts, exchange)
 
     def model(self) -> ModelInfo:
         """Which model answers, what its labels mean, and what a request may hold."""
-        return _replies.model_info(self._call(lambda stub: stub.GetModel, pb.GetModelRequest()))
+        response = self._call(lambda stub: stub.GetModel, pb.GetModelRequest())
+        return _replies.model_info(response)
 
     def wait_ready(self, timeout_seconds: float = 60.0) -> None:
         """Return once a server takes calls. Raises Unavailable where none does in time."""
         wait = Wait(self._connection.address, timeout_seconds)
         while True:
             try:
-                self._call(
-                    lambda stub: stub.GetModel,
-                    pb.GetModelRequest(),
-                    attempts=wait.attempts(),
-                )
+                request = pb.GetModelRequest()
+                self._call(lambda stub: stub.GetModel, request, attempts=wait.attempts())
                 return
             except (Unavailable, DeadlineExceeded) as error:
                 wait.failed(error)
-            time.sleep(PAUSE_SECONDS)
+            self._channel.pause(PAUSE_SECONDS)
 
     def close(self) -> None:
         """End open calls and the connection."""
@@ -217,7 +208,7 @@ class Client:
         attempts = attempts or connection.attempts()
         metadata = connection.metadata()
         while True:
-            call = method(self._stub)
+            call = method(self._channel.stub())
             try:
                 response = call(request, timeout=attempts.left_seconds(), metadata=metadata)
             except grpc.RpcError as raised:
@@ -228,4 +219,4 @@ class Client:
             else:
                 attempts.succeed()
                 return response
-            time.sleep(pause_seconds)
+            self._channel.pause(pause_seconds)

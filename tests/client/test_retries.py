@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -30,6 +31,15 @@ class Arrivals(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         self.count += details.method.endswith("/Classify")
         return await continuation(details)
+
+
+class Decisions:
+    """The pauses before each next attempt, None where there is none."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float | None] = []
+        self.first = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
 
 
 @asynccontextmanager
@@ -144,18 +154,36 @@ async def test_request_that_is_too_large_is_sent_once(kind: str) -> None:
     assert arrivals.count == 1
 
 
+@pytest.fixture
+async def decisions(monkeypatch: pytest.MonkeyPatch) -> Decisions:
+    """What the client decides after each failed attempt."""
+    decide, noted = Attempts.pause_seconds, Decisions()
+
+    def note(attempts: Attempts, *failure: Any) -> float | None:
+        noted.pauses.append(decide(attempts, *failure))
+        noted.loop.call_soon_threadsafe(noted.first.set)
+        return noted.pauses[-1]
+
+    monkeypatch.setattr(Attempts, "pause_seconds", note)
+    return noted
+
+
 async def test_request_over_the_clients_own_limit_is_tried_once(
-    client: Open, monkeypatch: pytest.MonkeyPatch
+    client: Open, decisions: Decisions
 ) -> None:
-    # No server sees these attempts; so the client's decisions are counted.
-    decide, decisions = Attempts.pause_seconds, []
-
-    def noted(attempts: Attempts, *failure: Any) -> float | None:
-        decisions.append(decide(attempts, *failure))
-        return decisions[-1]
-
-    monkeypatch.setattr(Attempts, "pause_seconds", noted)
     async with client(channel_options=[("grpc.max_send_message_length", 1000)]) as ask:
         with pytest.raises(ValenceError, match="Sent message larger than max"):
             await ask.classify("x" * 2000)
-    assert decisions == [None]
+    assert decisions.pauses == [None]
+
+
+async def test_closing_ends_a_call_that_waits_to_be_made_again(
+    client: Open, server: Serving, decisions: Decisions
+) -> None:
+    server.contract.failures["bad"] = FULL
+    server.contract.pushback_ms = "3600000"
+    async with client(timeout_seconds=None) as ask:
+        call = asyncio.ensure_future(ask.classify("bad"))
+        await decisions.first.wait()
+    with pytest.raises(ValueError, match="closed"):
+        await call
