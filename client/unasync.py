@@ -2,7 +2,7 @@
 
 Streams are written twice: a task that waits is cancelled, and a thread that waits must be woken.
 
-With --check, write nothing, and exit with 1 where sync.py is not what aio.py makes.
+With --check, write nothing, and exit with 1 if sync.py is out of date.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ PACKAGE = Path(__file__).parent / "valence_client"
 SOURCE, TARGET = PACKAGE / "aio.py", PACKAGE / "sync.py"
 HEADER = "# Made from aio.py by client/unasync.py: change that file, then `make sync`.\n"
 
-# Pairs of what aio.py says and what sync.py says instead, in the order of their use. Each must
-# match, so that none outlives what it was written for.
+# Pairs of text in aio.py and its replacement in sync.py, applied in this order. Each must match, so
+# that no pair outlives its text.
 PROSE = [
     ("The client for asyncio.", "The client for threads."),
     ("and tasks may share it", "and threads may share it"),
     ("``async with``", "``with``"),
     ("\n\n    It may be made anywhere, and belongs to the event loop of its first call.", ""),
     ("in another task.", "in another thread."),
-    ("\n        One that is not async is read on the event loop, which it must not block.", ""),
+    ("\n        A plain iterable is read on the event loop, which it must not block.", ""),
     ("``aclose()``", "``close()``"),
 ]
 IMPORTS = [
@@ -50,11 +50,11 @@ CODE = [
 
 
 def unasync(source: str) -> str:
-    """Return the client for threads. Raise ValueError where a pair matches nothing."""
-    for told, instead in [*PROSE, *IMPORTS, *CODE]:
-        source, count = re.subn(rf"(?<!\w){re.escape(told)}", instead, source)
+    """Return the client for threads. Raise ValueError if a pair matches nothing."""
+    for found, instead in [*PROSE, *IMPORTS, *CODE]:
+        source, count = re.subn(rf"(?<!\w){re.escape(found)}", instead, source)
         if not count:
-            raise ValueError(f"{SOURCE.name} has no {told!r} any more")
+            raise ValueError(f"{SOURCE.name} has no {found!r} any more")
     return _formatted(HEADER + source)
 
 
@@ -79,7 +79,7 @@ def main() -> None:
             there.splitlines(keepends=True), made.splitlines(keepends=True), TARGET.name, "made"
         )
         sys.stderr.writelines(diff)
-        sys.exit(f"{TARGET} is not what aio.py makes: run 'make sync'")
+        sys.exit(f"{TARGET} is out of date: run 'make sync'")
 
 
 if __name__ == "__main__":

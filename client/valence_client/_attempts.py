@@ -1,7 +1,7 @@
-"""Whether a unary call that failed is made again, and when. Waits for nothing.
+"""Decide whether a failed unary call is made again, and when. Never waits.
 
-gRPC's own retry policy is not used. It goes by the status code, and a full queue and a message
-that is too large share RESOURCE_EXHAUSTED; it also never retries a request above 256 KiB.
+gRPC's own retry policy decides by the status code. It cannot tell an overload from a message that
+is too large: both are RESOURCE_EXHAUSTED. It also retries no request above 256 KiB.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from valence_client.errors import ValenceError
 
 JITTER = 0.2
-"""The share by which pauses differ, so that clients that failed together come back apart."""
+"""Pauses vary by this share, so that clients that failed together do not retry together."""
 
 MAX_TOKENS = 1000
 FAILURE_COST = 10
 
 
 class RetryBudget:
-    """Stops a client's retries while most of its calls fail: they would add load for nothing.
+    """Stops a client's retries while most of its calls fail: they would only add load.
 
     This is the throttling of gRFC A6. A failed attempt costs ten tokens, a success brings one, and
     calls are retried while more than half of the tokens are left.
@@ -79,11 +79,11 @@ class Attempts:
     def pause_seconds(self, raised: grpc.RpcError, error: ValenceError) -> float | None:
         """Count a failed attempt, and return the pause before the next; None to give up.
 
-        error: what ``raised`` means to the caller.
+        error: the error that the caller gets for ``raised``.
         """
         if not isinstance(error, Unavailable | Overloaded):
             return None
-        # The last attempt costs tokens too: the server refused it all the same.
+        # The last attempt costs tokens too: the server had to refuse it.
         if not self._budget.fail() or not self._retries_left:
             return None
         self._retries_left -= 1

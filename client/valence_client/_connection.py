@@ -17,7 +17,7 @@ Address: TypeAlias = str | Sequence[str]
 ChannelOptions: TypeAlias = Sequence[tuple[str, str | int]]
 Compression: TypeAlias = Literal["gzip", "deflate"]
 Pem: TypeAlias = bytes | Path
-"""Certificates or a key in PEM, or the file that holds them."""
+"""Certificates or a key in PEM, or the path of their file."""
 
 SERVICE = "valence.v1.SentimentService"
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -26,16 +26,16 @@ DEFAULT_WINDOW_TEXTS = 1024
 MAX_RETRIES = 4
 # The client retries by itself: see _attempts.py.
 SERVICE_CONFIG = {
-    # Over every address that the name has; the default keeps to the first one.
+    # Spread calls over every address of the name; gRPC's default uses the first one only.
     "loadBalancingConfig": [{"round_robin": {}}],
-    # Servers that start or end get no calls. One without health checks counts as healthy.
+    # Send no calls to a server that starts or drains. One without health checks is healthy.
     "healthCheckConfig": {"serviceName": SERVICE},
 }
 _COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 
 
 class Connection:
-    """The constructor's arguments of both clients, checked. Raises ValueError, OSError."""
+    """The arguments of both clients' constructors, checked."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Connection:
         compression: Compression | None,
         channel_options: ChannelOptions,
     ) -> None:
+        """Check the arguments, and read the files. Raise ValueError, OSError."""
         if timeout_seconds is not None and not timeout_seconds > 0:
             raise ValueError(f"timeout_seconds is {timeout_seconds}: give more than 0, or None")
         if not 0 <= retries <= MAX_RETRIES:
@@ -63,13 +64,13 @@ class Connection:
         if compression is not None and compression not in _COMPRESSIONS:
             raise ValueError(f"compression is {compression!r}: choose 'gzip' or 'deflate'")
         self.address = address if isinstance(address, str) else ", ".join(address)
-        """For messages."""
+        """The address as messages show it."""
         self.target = _target(address)
         self.timeout_seconds = timeout_seconds
         self.retries = retries
         self._retry_budget = RetryBudget()
         self.metadata: Callable[[], tuple[tuple[str, str], ...]] = bearer(token)
-        """What goes with each call; to be asked anew for each."""
+        """Returns the metadata of a call; called for each call, as tokens change."""
         self.credentials = (
             grpc.ssl_channel_credentials(
                 _pem(root_certificates), _pem(client_key), _pem(client_certificate)
@@ -92,7 +93,7 @@ class Connection:
 
 
 def _target(address: Address) -> str:
-    """As gRPC names it; several addresses are one target. Raises ValueError."""
+    """Return gRPC's name for the address, or for several as one target. Raise ValueError."""
     if isinstance(address, str):
         return address
     families: set[int] = set()
@@ -118,14 +119,14 @@ def _pem(given: Pem | None) -> bytes | None:
 def _options() -> dict[str, str | int]:
     return {
         "grpc.service_config": json.dumps(SERVICE_CONFIG),
-        # A server that has just restarted should be found soon: by default, the second attempt
-        # waits a second and later ones up to two minutes.
+        # Find a restarted server soon. By default gRPC reconnects after a second, and later waits
+        # up to two minutes.
         "grpc.initial_reconnect_backoff_ms": 100,
         "grpc.max_reconnect_backoff_ms": 2_000,
-        # A peer that vanished without a word is noticed, also by a stream that has no deadline.
+        # Notice a peer that vanished without closing, even in a stream, which has no deadline.
         "grpc.keepalive_time_ms": 30_000,
         "grpc.keepalive_timeout_ms": 10_000,
         "grpc.http2.max_pings_without_data": 0,
-        # A full batch of a model with many labels may pass grpc's 4 MiB.
+        # The response to a full batch of a model with many labels may exceed gRPC's 4 MiB.
         "grpc.max_receive_message_length": 64 << 20,
     }

@@ -1,4 +1,4 @@
-"""From a status on the wire to the error it means, after AIP-193."""
+"""Convert a status on the wire to the error that it means, after AIP-193."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
-# grpc's own words for a server whose health check says NOT_SERVING.
+# gRPC's message for a server whose health is NOT_SERVING.
 _UNHEALTHY = "backend unhealthy"
 UNREACHABLE, NOT_SERVING = "UNREACHABLE", "NOT_SERVING"
 
@@ -34,7 +34,7 @@ _PLAIN: dict[grpc.StatusCode, type[errors.ValenceError]] = {
 
 @dataclass(slots=True)
 class _Details:
-    """What a status says beyond its code and message."""
+    """The details of a status beyond its code and message."""
 
     reason: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
@@ -43,13 +43,13 @@ class _Details:
 
 
 def error_of_status(status: status_pb2.Status) -> errors.ValenceError:
-    """The error that one text of many ended with."""
+    """Return the error of one text of many."""
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     return _error(code, status.message, _read(status.details))
 
 
 def error_of_call(error: grpc.RpcError, address: str) -> errors.ValenceError:
-    """The error that a whole call ended with. ``address`` is for the message."""
+    """Return the error of a whole call. ``address`` is for the message."""
     code, message = error.code(), error.details() or ""
     try:
         status = status_pb2.Status.FromString(_trailer(error, DETAILS_KEY) or b"")
@@ -67,22 +67,22 @@ def late(address: str) -> str:
 
 
 def pushback_seconds(error: grpc.RpcError) -> float | None:
-    """The wait that the server wants before a retry; negative for none at all, None for no word."""
+    """Return the server's wait before a retry: negative forbids one, None leaves it to us."""
     value = _trailer(error, PUSHBACK_KEY)
     try:
         return None if value is None else int(value) / 1e3
     except ValueError:
-        return -1.0  # gRFC A6: what cannot be read means no retry
+        return -1.0  # gRFC A6: no retry if the value is not a number
 
 
 def _trailer(error: grpc.RpcError, wanted: str) -> Any:
-    # Pairs, whatever the published types say.
+    # These are pairs, though the published types differ.
     trailers = cast("Iterable[tuple[str, Any]]", error.trailing_metadata() or ())
     return next((value for key, value in trailers if key == wanted), None)
 
 
 def _read(packed: Iterable[Any]) -> _Details:
-    """Unknown details are skipped, and so are broken ones: the code still stands."""
+    """Read the known details. Skip unknown and broken ones: the code still holds."""
     details = _Details()
     info = error_details_pb2.ErrorInfo()
     request = error_details_pb2.BadRequest()
@@ -107,8 +107,8 @@ def _error(code: grpc.StatusCode, message: str, details: _Details) -> errors.Val
         if details.violation is not None:
             field, description = details.violation.field, details.violation.description
         return errors.InvalidText(message, reason=reason, field=field, description=description)
-    # Without either it is not the queue: grpc says RESOURCE_EXHAUSTED of a message that is too
-    # large, too, and to send that again would not help.
+    # Without either it is no overload: gRPC also uses RESOURCE_EXHAUSTED for a message that is too
+    # large, and sending that again would not help.
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and (
         reason == "OVERLOADED" or details.retry_after_seconds is not None
     ):
@@ -124,7 +124,7 @@ def _error(code: grpc.StatusCode, message: str, details: _Details) -> errors.Val
 
 
 def _explained(code: grpc.StatusCode, said: str, address: str) -> tuple[str, str]:
-    """Message and reason of an error that the service did not word: grpc did, or a proxy."""
+    """Return message and reason of an error that comes from gRPC or a proxy, not the service."""
     if code is grpc.StatusCode.UNAVAILABLE and _UNHEALTHY in said:
         message = f"the server at {address} takes no calls now: it starts, ends or is unhealthy"
         return message, NOT_SERVING

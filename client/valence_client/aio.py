@@ -33,9 +33,9 @@ Response = TypeVar("Response")
 
 
 class AsyncClient:
-    """Asks a Valence server. Make one and keep it: it reconnects, and tasks may share it.
+    """A client of a Valence server. Make one and keep it: it reconnects, and tasks may share it.
 
-    Every call raises a ValenceError where there is no answer. Close it, or leave that to
+    Every call raises a ValenceError if there is no answer. Close the client, or use it in
     ``async with``.
 
     It may be made anywhere, and belongs to the event loop of its first call.
@@ -56,30 +56,31 @@ class AsyncClient:
         compression: Compression | None = None,
         channel_options: ChannelOptions = (),
     ) -> None:
-        """Connects at the first call. Raises ValueError, and OSError where a file cannot be read.
+        """Check the options; the first call connects. Raise ValueError, OSError for a file.
 
         address: ``host:port``, or another target that gRPC knows: ``dns:///name:port``, ``unix:``.
-        Calls go round all addresses of a name, or round several that are given, which must then be
-        IP addresses: ``["10.0.0.1:50051", "10.0.0.2:50051"]``.
+        Calls take turns over all addresses of a name. Several addresses must be IP addresses:
+        ``["10.0.0.1:50051", "10.0.0.2:50051"]``.
 
-        timeout_seconds: of a call, its retries included. A stream may last for ever, and gives up
-        once no server has been available for so long. None waits for ever.
+        timeout_seconds: the deadline of a call, retries included. A stream has no deadline, and
+        gives up once no server has been available for so long. None waits for ever.
 
-        retries: 0 to 4, while no server is available or it is overloaded. With 0, a stream that
-        loses its server is not opened again either.
+        retries: 0 to 4, for when no server is available or it is overloaded. With 0, a stream that
+        loses its server is not opened again.
 
-        tls: with the root certificates that gRPC brings, or with root_certificates: PEM, or the
-        path of a file. With client_certificate and client_key the client says who it is.
+        tls: encrypt, and check the server's certificate against root_certificates, PEM or the path
+        of a file; by default against those that gRPC brings. client_certificate and client_key
+        prove to the server who is calling.
 
-        server_name: which the certificate must have, where the address is another.
+        server_name: the name in the server's certificate, if the address is another.
 
-        token: sent as ``authorization: Bearer``. A path is read again when the file changes; a
-        function is called for each call, and must not block. Without tls, anyone on the way can
-        read it.
+        token: sent as ``authorization: Bearer``. A path is read again when the file changes. A
+        function is called for each call, and must not block. Without tls, anyone on the network
+        path can read the token.
 
-        compression: of the requests. It pays on slow lines, not on one machine.
+        compression: compress requests. It pays on slow lines, not on one machine.
 
-        channel_options: gRPC's channel arguments, over the client's own.
+        channel_options: gRPC's channel arguments; they override the client's own.
         """
         self._connection = Connection(
             address,
@@ -97,10 +98,9 @@ class AsyncClient:
         self._channel = AsyncChannel(self._connection)
 
     async def classify(self, text: str, *, overlength: Overlength = "truncate") -> Sentiment:
-        """One text, one sentiment.
+        """Return the sentiment of a text.
 
-        overlength: whether to ``truncate`` or ``reject`` a text that has more tokens than the
-        model reads.
+        overlength: ``truncate`` or ``reject`` a text that has more tokens than the model reads.
         """
         request = _requests.classify_request(text, overlength)
         return _replies.classified(await self._call(lambda stub: stub.Classify, request))
@@ -108,9 +108,9 @@ class AsyncClient:
     async def classify_batch(
         self, texts: Iterable[str], *, overlength: Overlength = "truncate"
     ) -> list[Outcome]:
-        """Several texts in one call, answered in order; at most ``Limits.max_batch_texts``.
+        """Return the outcomes of several texts, in order; at most ``Limits.max_batch_texts``.
 
-        A text that has no answer has its ValenceError in its place. Raises where the call fails.
+        The outcome is a ValenceError if that text has no answer. Raise if the whole call fails.
         """
         _requests.refuse_lone_text(texts)
         asked = list(texts)
@@ -148,19 +148,19 @@ class AsyncClient:
         overlength: Overlength = "truncate",
         window_texts: int = DEFAULT_WINDOW_TEXTS,
     ) -> AsyncGenerator[Outcome | StreamItem, None]:
-        """Any number of texts as one stream, without a deadline.
+        """Classify any number of texts in one stream, without a deadline.
 
-        Yields a Sentiment or ValenceError for each text in order; with ``in_order=False`` a
-        StreamItem, which also has the text's index, as soon as each is ready. Raises where the
-        call fails, and what the texts raise, once the texts before are answered.
+        Yield a Sentiment or ValenceError for each text, in order. With ``in_order=False`` yield a
+        StreamItem, which has the text's index too, as soon as it is ready. Raise if the call fails,
+        and what the texts raise, once the texts before are answered.
 
-        A stream whose server goes away is opened again, and what is not yet answered is asked
-        again: each text is answered once. Raises Unavailable where none comes in time.
+        If the server goes away, the stream is opened again and unanswered texts are sent again:
+        each text is answered once. Raise Unavailable if no server comes back in time.
 
         texts: read as answers are taken, at most window_texts ahead of them, in another task.
-        One that is not async is read on the event loop, which it must not block.
+        A plain iterable is read on the event loop, which it must not block.
 
-        To leave early, ``aclose()`` the generator: else the call lives as long as it does.
+        To leave early, ``aclose()`` the generator; the call lasts as long as the generator.
         """
         _requests.refuse_lone_text(texts)
         _requests.check_window(window_texts)
@@ -173,12 +173,12 @@ class AsyncClient:
         return answers(self._channel, self._connection, texts, exchange)
 
     async def model(self) -> ModelInfo:
-        """Which model answers, what its labels mean, and what a request may hold."""
+        """Return the model that answers, its labels and the limits of a request."""
         response = await self._call(lambda stub: stub.GetModel, pb.GetModelRequest())
         return _replies.model_info(response)
 
     async def wait_ready(self, timeout_seconds: float = 60.0) -> None:
-        """Return once a server takes calls. Raises Unavailable where none does in time."""
+        """Return once a server takes calls. Raise Unavailable if none does in time."""
         wait = Wait(self._connection.address, timeout_seconds)
         while True:
             try:
@@ -194,9 +194,11 @@ class AsyncClient:
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
+        """Return the client."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Close the client."""
         await self.close()
 
     async def _call(

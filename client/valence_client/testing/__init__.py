@@ -1,4 +1,4 @@
-"""For the tests of programs that use the client: a service with fixed answers, and no model.
+"""A service with fixed answers and no model, for the tests of programs that use the client.
 
 with FakeService({"Lovely.": 0.9, "Awful.": -0.8}) as service:
     with Client(service.address) as client:

@@ -23,6 +23,7 @@ class Servicer(sentiment_pb2_grpc.SentimentServiceServicer):
     """The service's calls on the wire."""
 
     def __init__(self, behaviour: Behaviour) -> None:
+        """Answer as ``behaviour`` does."""
         self._behaviour = behaviour
 
     def Classify(
