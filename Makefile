@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test floors soak check format protos toolchains examples interop train quantize evaluate \
+.PHONY: help run test floors soak check format sync protos toolchains examples interop train quantize evaluate \
   bench overload pictures clean
 
 help: ## list the verbs
@@ -42,6 +42,7 @@ check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, types, floors, proto l
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python client/unasync.py --check
 	$(call generate,build/protos)
 	PATH="$(CURDIR)/$(BIN):$$PATH" buf lint build/protos/image.binpb --config protos/buf.yaml
 	@for stub in sentiment_pb2.py sentiment_pb2.pyi sentiment_pb2_grpc.py sentiment_pb2_grpc.pyi; do \
@@ -52,6 +53,9 @@ check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, types, floors, proto l
 format: $(VENV)/.dev ## put every file in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+sync: $(VENV)/.dev ## make the client for threads from the one for asyncio
+	$(BIN)/python client/unasync.py
 
 protos: $(PROTOS_VENV)/.made ## make the Python stubs from the proto
 	$(call generate,build/protos)

@@ -1,4 +1,4 @@
-"""Client of the Valence sentiment service."""
+"""The client of the Valence sentiment service."""
 
 from valence_client.aio import AsyncClient
 from valence_client.errors import (

@@ -1,4 +1,4 @@
-"""The ``valence`` command, where its extra is installed."""
+"""The ``valence`` command, if its extra is installed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command. ``valence --help`` tells its exit codes."""
+    """Run the command. ``valence classify --help`` lists the exit codes."""
     try:
-        import rich  # noqa: F401  what the progress bar needs is not missed later
+        import rich  # noqa: F401  fail now, not when the progress bar starts
         import typer  # noqa: F401
     except ModuleNotFoundError:
         sys.exit('valence: the command is an extra: pip install "valence-client[cli]"')

@@ -10,27 +10,32 @@ from typing import Literal, TypeAlias
 
 import grpc
 
+from valence_client._attempts import Attempts, RetryBudget
 from valence_client._token import Token, bearer
 
 Address: TypeAlias = str | Sequence[str]
 ChannelOptions: TypeAlias = Sequence[tuple[str, str | int]]
 Compression: TypeAlias = Literal["gzip", "deflate"]
 Pem: TypeAlias = bytes | Path
-"""Certificates or a key in PEM, or the file that holds them."""
+"""Certificates or a key in PEM, or the path of their file."""
 
 SERVICE = "valence.v1.SentimentService"
-# Streams are opened again by the client itself: where grpc sends one again, a text that is written
-# meanwhile can be lost.
-UNARY_METHODS = ("Classify", "BatchClassify", "GetModel")
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_WINDOW_TEXTS = 1024
-# grpc makes no more attempts than five, whatever it is told.
+# As many attempts as gRPC's own retries allow.
 MAX_RETRIES = 4
+# The client retries by itself: see _attempts.py.
+SERVICE_CONFIG = {
+    # Spread calls over every address of the name; gRPC's default uses the first one only.
+    "loadBalancingConfig": [{"round_robin": {}}],
+    # Send no calls to a server that starts or drains. One without health checks is healthy.
+    "healthCheckConfig": {"serviceName": SERVICE},
+}
 _COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 
 
 class Connection:
-    """The constructor's arguments of both clients, checked. Raises ValueError, OSError."""
+    """The arguments of both clients' constructors, checked."""
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Connection:
         compression: Compression | None,
         channel_options: ChannelOptions,
     ) -> None:
+        """Check the arguments, and read the files. Raise ValueError, OSError."""
         if timeout_seconds is not None and not timeout_seconds > 0:
             raise ValueError(f"timeout_seconds is {timeout_seconds}: give more than 0, or None")
         if not 0 <= retries <= MAX_RETRIES:
@@ -58,12 +64,13 @@ class Connection:
         if compression is not None and compression not in _COMPRESSIONS:
             raise ValueError(f"compression is {compression!r}: choose 'gzip' or 'deflate'")
         self.address = address if isinstance(address, str) else ", ".join(address)
-        """For messages."""
+        """The address as messages show it."""
         self.target = _target(address)
         self.timeout_seconds = timeout_seconds
         self.retries = retries
+        self._retry_budget = RetryBudget()
         self.metadata: Callable[[], tuple[tuple[str, str], ...]] = bearer(token)
-        """What goes with each call; to be asked anew for each."""
+        """Returns the metadata of a call; called for each call, as tokens change."""
         self.credentials = (
             grpc.ssl_channel_credentials(
                 _pem(root_certificates), _pem(client_key), _pem(client_certificate)
@@ -73,11 +80,20 @@ class Connection:
         )
         self.compression = _COMPRESSIONS[compression] if compression else None
         named: dict[str, str | int] = {"grpc.default_authority": server_name} if server_name else {}
-        self.options = list((_options(retries) | named | dict(channel_options)).items())
+        self.options = list((_options() | named | dict(channel_options)).items())
+
+    def attempts(self) -> Attempts:
+        """Start the deadline of a call, and return the attempts that it may take."""
+        return Attempts(
+            self.address,
+            self._retry_budget,
+            retries=self.retries,
+            timeout_seconds=self.timeout_seconds,
+        )
 
 
 def _target(address: Address) -> str:
-    """As gRPC names it; several addresses are one target. Raises ValueError."""
+    """Return gRPC's name for the address, or for several as one target. Raise ValueError."""
     if isinstance(address, str):
         return address
     families: set[int] = set()
@@ -100,38 +116,17 @@ def _pem(given: Pem | None) -> bytes | None:
     return given.read_bytes() if isinstance(given, Path) else given
 
 
-def _options(retries: int) -> dict[str, str | int]:
+def _options() -> dict[str, str | int]:
     return {
-        "grpc.service_config": json.dumps(_service_config(retries)),
-        # A server that has just restarted should be found soon: by default, the second attempt
-        # waits a second and later ones up to two minutes.
+        "grpc.service_config": json.dumps(SERVICE_CONFIG),
+        # Find a restarted server soon. By default gRPC reconnects after a second, and later waits
+        # up to two minutes.
         "grpc.initial_reconnect_backoff_ms": 100,
         "grpc.max_reconnect_backoff_ms": 2_000,
-        # A peer that vanished without a word is noticed, also by a stream that has no deadline.
+        # Notice a peer that vanished without closing, even in a stream, which has no deadline.
         "grpc.keepalive_time_ms": 30_000,
         "grpc.keepalive_timeout_ms": 10_000,
         "grpc.http2.max_pings_without_data": 0,
-        # A full batch of a model with many labels may pass grpc's 4 MiB.
+        # The response to a full batch of a model with many labels may exceed gRPC's 4 MiB.
         "grpc.max_receive_message_length": 64 << 20,
     }
-
-
-def _service_config(retries: int) -> dict[str, object]:
-    config: dict[str, object] = {
-        # Over every address that the name has; the default keeps to the first one.
-        "loadBalancingConfig": [{"round_robin": {}}],
-        # Servers that start or end get no calls. One without health checks counts as healthy.
-        "healthCheckConfig": {"serviceName": SERVICE},
-    }
-    if retries:
-        policy = {
-            "maxAttempts": retries + 1,
-            "initialBackoff": "0.1s",
-            "maxBackoff": "1s",
-            "backoffMultiplier": 2,
-            # Where a server names a wait (grpc-retry-pushback-ms), grpc takes that one.
-            "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-        }
-        methods = [{"service": SERVICE, "method": method} for method in UNARY_METHODS]
-        config["methodConfig"] = [{"name": methods, "retryPolicy": policy}]
-    return config

@@ -1,4 +1,4 @@
-"""One stream's bookkeeping: what was asked, and what is not yet answered. Waits for nothing."""
+"""One stream's bookkeeping: its texts, and which of them are unanswered. Never waits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from valence_client.results import Outcome, StreamItem
 class Exchange:
     """Makes the requests of one stream and reads its responses, over one call or several.
 
-    Texts are numbered from 0, and the number is the request's id. Texts may be asked in one thread
-    and responses read in another.
+    Texts are numbered from 0, and the number is the request's id. One thread may add texts while
+    another reads responses.
     """
 
     def __init__(
         self, *, overlength: Overlength, in_order: bool, window_texts: int, resends: bool
     ) -> None:
-        """``resends``: whether a text that no server was available for is asked again."""
+        """Start without texts. ``resends``: send a text again if its server became unavailable."""
         self._options = pb.StreamOptions(
             overlength=overlength_value(overlength),
             order=pb.ORDER_REQUEST if in_order else pb.ORDER_READY,
@@ -29,56 +29,56 @@ class Exchange:
         self._window_texts = window_texts
         self._resends = resends
         self._unanswered: dict[str, pb.StreamClassifyRequest] = {}
-        # By id: why the text could not be sent.
+        # The errors of texts that cannot be sent, by id.
         self._unsendable: dict[str, InvalidText] = {}
         self._first = 0
-        self.asked = 0
-        """How many texts have been asked."""
+        self.added = 0
+        """How many texts have been added."""
         self.answered = 0
         self.ended = False
-        """Whether every text has been asked."""
+        """Whether every text has been added."""
         self.failure: BaseException | None = None
-        """What the caller's texts raised, if they did."""
+        """The exception that the caller's texts raised, if any."""
 
     @property
     def full(self) -> bool:
-        """Whether no more may be asked before an answer comes."""
+        """Whether the window is full: no text may be added before an answer comes."""
         return len(self._unanswered) >= self._window_texts
 
     @property
     def no_more(self) -> bool:
-        """Whether nothing will be asked any more."""
+        """Whether no text will be added any more."""
         return self.ended or self.failure is not None
 
     @property
     def complete(self) -> bool:
-        """Whether nothing will be asked, nor answered."""
+        """Whether every text is added and answered."""
         return self.no_more and not self._unanswered
 
     @property
     def first_unanswered(self) -> int:
-        """The number of the first text without an answer, or of the next to be asked."""
-        while self._first < self.asked and str(self._first) not in self._unanswered:
+        """The number of the first unanswered text, or of the next one to be added."""
+        while self._first < self.added and str(self._first) not in self._unanswered:
             self._first += 1
         return self._first
 
-    def ask(self, text: str) -> None:
-        """Take the next text. Raises TypeError where it is none.
+    def add(self, text: str) -> None:
+        """Add the next text. Raise TypeError if it is not a str.
 
-        An empty text keeps the place of one that cannot be sent: the server refuses it at no cost.
+        A text that cannot be sent is replaced by an empty one, which the server refuses at no cost.
         """
-        number = str(self.asked)
+        number = str(self.added)
         try:
             check_text(text, "text")
         except InvalidText as error:
             self._unsendable[number], text = error, ""
         self._unanswered[number] = pb.StreamClassifyRequest(id=number, text=text)
-        self.asked += 1
+        self.added += 1
 
     def request(self, number: int, *, first: bool) -> pb.StreamClassifyRequest | None:
-        """The request for a text that has been asked; None where it is answered.
+        """Return the request for a text, or None if the text is answered already.
 
-        ``first``: whether it opens a call, and so carries the options.
+        ``first``: the request opens a call, and so carries the options.
         """
         request = self._unanswered.get(str(number))
         if request is not None and first:
@@ -88,10 +88,10 @@ class Exchange:
         return request
 
     def answer(self, response: pb.StreamClassifyResponse) -> Outcome | StreamItem:
-        """What the response says, with its index where order does not tell it.
+        """Return the outcome in a response, with the text's index if answers come out of order.
 
-        Raises ServerFailed where the response answers nothing that was asked, or not the next, and
-        Unavailable where the text is to be asked again.
+        Raise ServerFailed if the response answers no open request, or not the next one in order.
+        Raise Unavailable if the text is to be sent again.
         """
         known = response.id in self._unanswered
         if not known or (self._in_order and response.id != str(self.answered)):
@@ -104,9 +104,9 @@ class Exchange:
         return outcome if self._in_order else StreamItem(int(response.id), outcome)
 
     def finish(self) -> None:
-        """To be called once the server has ended the stream well.
+        """Check a stream that the server ended with OK.
 
-        Raises what the texts raised, or ServerFailed where a text has no answer.
+        Raise what the caller's texts raised, or ServerFailed if a text has no answer.
         """
         if self.failure is not None:
             raise self.failure

@@ -1,4 +1,4 @@
-"""Whether a stream that broke is opened again, and when. Waits for nothing."""
+"""Decide whether a broken stream is opened again, and when. Never waits."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ LONGEST_PAUSE_SECONDS = 1.0
 
 
 class Reopening:
-    """For one stream: it is opened again for as long as a server may come back in time.
+    """Opens one stream again for as long as a server may come back in time.
 
-    One that never had an answer is opened again only as often as other calls are retried.
+    A stream that never had an answer is opened again only as often as other calls are retried.
     """
 
     def __init__(self, *, retries: int, timeout_seconds: float | None) -> None:
+        """Start with no failure. ``timeout_seconds``: how long no server may be available."""
         self._retries = retries
         self._timeout_seconds = math.inf if timeout_seconds is None else timeout_seconds
         self._answered = 0
@@ -26,7 +27,7 @@ class Reopening:
         self._pause_seconds = 0.0
 
     def pause_seconds(self, error: ValenceError, answered: int) -> float | None:
-        """How long to wait before the next call; None where the error is the caller's to know.
+        """Return the pause before the next call, or None to raise the error.
 
         ``answered``: how many texts have their answer.
         """

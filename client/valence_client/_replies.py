@@ -1,4 +1,4 @@
-"""From replies to plain data. Waits for nothing."""
+"""Convert responses to plain data. Never waits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _POLARITIES = {
 def batch_outcomes(
     response: pb.BatchClassifyResponse, texts: int, unsent: Mapping[int, InvalidText]
 ) -> list[Outcome]:
-    """One for each of so many texts, in order. Raises ServerFailed where there are not as many."""
+    """Return one outcome per text, in order. Raise ServerFailed if their numbers differ."""
     if len(response.results) != texts:
         raise ServerFailed(f"the server answered {len(response.results)} of {texts} texts")
     timings = _timings(response.timings)
@@ -48,7 +48,7 @@ def batch_outcomes(
 def outcome(
     result: pb.BatchClassifyResult | pb.StreamClassifyResponse, timings: Timings | None
 ) -> Outcome:
-    """The sentiment of one text of many, or its error."""
+    """Return the sentiment of one text of many, or its error."""
     match result.WhichOneof("result"):
         case "sentiment":
             return sentiment(result.sentiment, timings)
@@ -59,17 +59,17 @@ def outcome(
 
 
 def classified(response: pb.ClassifyResponse) -> Sentiment:
-    """The answer of Classify."""
+    """Return the sentiment in a response of Classify."""
     return sentiment(response.sentiment, _timings(response.timings))
 
 
 def streamed(response: pb.StreamClassifyResponse) -> Outcome:
-    """The answer to one text of a stream."""
+    """Return the outcome of one text of a stream."""
     return outcome(response, _timings(response.timings) if response.HasField("timings") else None)
 
 
 def sentiment(message: pb.Sentiment, timings: Timings | None) -> Sentiment:
-    """The message as plain data."""
+    """Return the message as plain data."""
     return Sentiment(
         label=message.label,
         score=message.score,
@@ -85,7 +85,7 @@ def sentiment(message: pb.Sentiment, timings: Timings | None) -> Sentiment:
 
 
 def model_info(response: pb.GetModelResponse) -> ModelInfo:
-    """The answer of GetModel."""
+    """Return the model in a response of GetModel."""
     model = response.model
     return ModelInfo(
         name=model.name,
@@ -119,5 +119,5 @@ def _timings(message: pb.Timings) -> Timings:
 
 
 def _polarity(value: pb.Polarity.ValueType) -> Polarity:
-    # A later server may know more of them than this client.
+    # A newer server may send values that this client does not know.
     return _POLARITIES.get(value, Polarity.UNSPECIFIED)

@@ -1,4 +1,4 @@
-"""From plain texts to requests. Waits for nothing."""
+"""Convert texts to requests. Never waits."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _OVERLENGTHS = {"truncate": pb.OVERLENGTH_TRUNCATE, "reject": pb.OVERLENGTH_REJE
 
 
 def overlength_value(overlength: Overlength) -> pb.Overlength.ValueType:
-    """The proto's value. Raises ValueError."""
+    """Return the proto's value. Raise ValueError if there is none."""
     if overlength not in _OVERLENGTHS:
         raise ValueError(f"overlength is {overlength!r}: choose 'truncate' or 'reject'")
     return _OVERLENGTHS[overlength]
 
 
 def refuse_lone_text(texts: object) -> None:
-    """Raises TypeError for a str where texts are wanted: its characters would be classified."""
+    """Raise TypeError for a single str: its characters would be classified one by one."""
     if isinstance(texts, str | bytes):
         raise TypeError("texts is one text: put it in a list")
 
 
 def check_text(text: object, field: str) -> None:
-    """Raises InvalidText where text cannot be sent at all, TypeError where it is none."""
+    """Raise InvalidText if the text cannot be encoded, TypeError if it is not a str."""
     if not isinstance(text, str):
         raise TypeError(f"{field} is {type(text).__name__}, not str")
     try:
@@ -44,7 +44,7 @@ def check_text(text: object, field: str) -> None:
 
 
 def classify_request(text: str, overlength: Overlength) -> pb.ClassifyRequest:
-    """Raises InvalidText, TypeError, ValueError."""
+    """Return the request. Raise InvalidText, TypeError, ValueError."""
     check_text(text, "text")
     return pb.ClassifyRequest(text=text, overlength=overlength_value(overlength))
 
@@ -52,10 +52,10 @@ def classify_request(text: str, overlength: Overlength) -> pb.ClassifyRequest:
 def batch_request(
     texts: Sequence[str], overlength: Overlength
 ) -> tuple[pb.BatchClassifyRequest, dict[int, InvalidText]]:
-    """The request, and by index the errors of the texts that cannot be sent.
+    """Return the request, and by index the errors of the texts that cannot be sent.
 
-    An empty text keeps the place of such a text: the server refuses it at no cost.
-    Raises TypeError, ValueError.
+    An empty text takes the place of such a text: the server refuses it at no cost.
+    Raise TypeError, ValueError.
     """
     unsent: dict[int, InvalidText] = {}
     for index, text in enumerate(texts):
@@ -68,6 +68,6 @@ def batch_request(
 
 
 def check_window(window_texts: int) -> None:
-    """Raises ValueError where no text could ever be sent."""
+    """Raise ValueError for a window that has room for no text."""
     if window_texts < 1:
         raise ValueError(f"window_texts is {window_texts}: give 1 or more")

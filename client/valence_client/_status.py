@@ -1,4 +1,4 @@
-"""From a status on the wire to the error it means, after AIP-193."""
+"""Convert a status on the wire to the error that it means, after AIP-193."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DETAILS_KEY = "grpc-status-details-bin"
-# grpc's own words for a server whose health check says NOT_SERVING.
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+# gRPC's message for a server whose health is NOT_SERVING.
 _UNHEALTHY = "backend unhealthy"
 UNREACHABLE, NOT_SERVING = "UNREACHABLE", "NOT_SERVING"
 
@@ -33,7 +34,7 @@ _PLAIN: dict[grpc.StatusCode, type[errors.ValenceError]] = {
 
 @dataclass(slots=True)
 class _Details:
-    """What a status says beyond its code and message."""
+    """The details of a status beyond its code and message."""
 
     reason: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
@@ -42,19 +43,16 @@ class _Details:
 
 
 def error_of_status(status: status_pb2.Status) -> errors.ValenceError:
-    """The error that one text of many ended with."""
+    """Return the error of one text of many."""
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     return _error(code, status.message, _read(status.details))
 
 
 def error_of_call(error: grpc.RpcError, address: str) -> errors.ValenceError:
-    """The error that a whole call ended with. ``address`` is for the message."""
+    """Return the error of a whole call. ``address`` is for the message."""
     code, message = error.code(), error.details() or ""
-    # Pairs, whatever the published types say.
-    trailers = cast("Iterable[tuple[str, Any]]", error.trailing_metadata() or ())
-    packed = next((value for key, value in trailers if key == DETAILS_KEY), b"")
     try:
-        status = status_pb2.Status.FromString(packed)
+        status = status_pb2.Status.FromString(_trailer(error, DETAILS_KEY) or b"")
     except DecodeError:
         status = status_pb2.Status()
     details = _read(status.details)
@@ -63,8 +61,28 @@ def error_of_call(error: grpc.RpcError, address: str) -> errors.ValenceError:
     return _error(code, message, details)
 
 
+def late(address: str) -> str:
+    """Return the message of a deadline that passed."""
+    return f"no answer from {address} in time: allow more with timeout_seconds"
+
+
+def pushback_seconds(error: grpc.RpcError) -> float | None:
+    """Return the server's wait before a retry: negative forbids one, None leaves it to us."""
+    value = _trailer(error, PUSHBACK_KEY)
+    try:
+        return None if value is None else int(value) / 1e3
+    except ValueError:
+        return -1.0  # gRFC A6: no retry if the value is not a number
+
+
+def _trailer(error: grpc.RpcError, wanted: str) -> Any:
+    # These are pairs, though the published types differ.
+    trailers = cast("Iterable[tuple[str, Any]]", error.trailing_metadata() or ())
+    return next((value for key, value in trailers if key == wanted), None)
+
+
 def _read(packed: Iterable[Any]) -> _Details:
-    """Unknown details are skipped, and so are broken ones: the code still stands."""
+    """Read the known details. Skip unknown and broken ones: the code still holds."""
     details = _Details()
     info = error_details_pb2.ErrorInfo()
     request = error_details_pb2.BadRequest()
@@ -89,8 +107,8 @@ def _error(code: grpc.StatusCode, message: str, details: _Details) -> errors.Val
         if details.violation is not None:
             field, description = details.violation.field, details.violation.description
         return errors.InvalidText(message, reason=reason, field=field, description=description)
-    # Without either it is not the queue: grpc says RESOURCE_EXHAUSTED of a message that is too
-    # large, too, and to send that again would not help.
+    # Without either it is no overload: gRPC also uses RESOURCE_EXHAUSTED for a message that is too
+    # large, and sending that again would not help.
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and (
         reason == "OVERLOADED" or details.retry_after_seconds is not None
     ):
@@ -106,7 +124,7 @@ def _error(code: grpc.StatusCode, message: str, details: _Details) -> errors.Val
 
 
 def _explained(code: grpc.StatusCode, said: str, address: str) -> tuple[str, str]:
-    """Message and reason of an error that the service did not word: grpc did, or a proxy."""
+    """Return message and reason of an error that comes from gRPC or a proxy, not the service."""
     if code is grpc.StatusCode.UNAVAILABLE and _UNHEALTHY in said:
         message = f"the server at {address} takes no calls now: it starts, ends or is unhealthy"
         return message, NOT_SERVING
@@ -114,7 +132,7 @@ def _explained(code: grpc.StatusCode, said: str, address: str) -> tuple[str, str
         message = f"no server answers at {address}: start one, or check the address ({said})"
         return message, UNREACHABLE
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"no answer from {address} in time: allow more with timeout_seconds", ""
+        return late(address), ""
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"{address} does not serve valence.v1: check the address ({said})", ""
     return f"{code.name} from {address}: {said}", ""

@@ -1,4 +1,4 @@
-"""A stream of the client for asyncio: over one call, or several where a server went away."""
+"""A stream of the client for asyncio, over several calls if servers go away."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from valence_client._status import error_of_call
 from valence_client.errors import Unavailable, ValenceError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
     from valence.v1 import sentiment_pb2 as pb
-    from valence.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
 
+    from valence_client._channels import AsyncChannel
     from valence_client._connection import Connection
     from valence_client._exchange import Exchange
     from valence_client.results import Outcome, StreamItem
 
 
 async def answers(
-    connected: Callable[[], SentimentServiceAsyncStub],
+    channel: AsyncChannel,
     connection: Connection,
     texts: Iterable[str] | AsyncIterable[str],
     exchange: Exchange,
 ) -> AsyncGenerator[Outcome | StreamItem, None]:
-    """Every answer; raises what ends the stream early."""
+    """Yield every answer. Raise the error that ends the stream early."""
     feed = _Feed(texts, exchange)
     reopening = Reopening(retries=connection.retries, timeout_seconds=connection.timeout_seconds)
-    # A task of its own: a call that breaks cancels what iterates over its requests.
+    # A separate task: a call that breaks cancels the iteration over its requests.
     reading = asyncio.create_task(feed.read())
     try:
         while True:
-            call = connected().StreamClassify(feed.requests(), metadata=connection.metadata())
+            call = channel.stub().StreamClassify(feed.requests(), metadata=connection.metadata())
             ending = Ending(call)
             try:
                 async for response in call:
@@ -61,7 +61,7 @@ async def answers(
                     raise error from (None if error is raised else raised)
             finally:
                 call.cancel()
-            await asyncio.sleep(pause_seconds)
+            await channel.pause(pause_seconds)
     finally:
         reading.cancel()
         await asyncio.wait([reading])
@@ -74,37 +74,37 @@ class _Feed:
     def __init__(self, texts: Iterable[str] | AsyncIterable[str], exchange: Exchange) -> None:
         self._texts = texts
         self._exchange = exchange
-        self._asked = asyncio.Event()
+        self._added = asyncio.Event()
         self.room = asyncio.Event()
 
     async def read(self) -> None:
-        """Until there are no more texts, as far ahead as there is room."""
+        """Read the texts to their end, as far ahead as there is room."""
         exchange = self._exchange
         try:
             async for text in _each(self._texts):
-                exchange.ask(text)
-                self._asked.set()
+                exchange.add(text)
+                self._added.set()
                 while exchange.full:
                     self.room.clear()
                     await self.room.wait()
             exchange.ended = True
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # of the caller's texts: to be raised where they wait
+        except BaseException as error:  # raised by the caller's texts: raise it to the caller
             exchange.failure = error
         finally:
-            self._asked.set()
+            self._added.set()
 
     async def requests(self) -> AsyncIterator[pb.StreamClassifyRequest]:
-        """Those without an answer, then the new ones."""
+        """Yield the requests without an answer, then the new ones."""
         exchange = self._exchange
         number, first = exchange.first_unanswered, True
         while True:
-            while number == exchange.asked:
+            while number == exchange.added:
                 if exchange.no_more:
                     return
-                self._asked.clear()
-                await self._asked.wait()
+                self._added.clear()
+                await self._added.wait()
             request = exchange.request(number, first=first)
             number += 1
             if request is not None:

@@ -1,9 +1,8 @@
-"""A stream of the client for threads: over one call, or several where a server went away."""
+"""A stream of the client for threads, over several calls if servers go away."""
 
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import grpc
@@ -16,25 +15,25 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from valence.v1 import sentiment_pb2 as pb
-    from valence.v1.sentiment_pb2_grpc import SentimentServiceStub
 
+    from valence_client._channels import Channel
     from valence_client._connection import Connection
     from valence_client._exchange import Exchange
     from valence_client.results import Outcome, StreamItem
 
 
 def answers(
-    stub: SentimentServiceStub,
+    channel: Channel,
     connection: Connection,
     texts: Iterable[str],
     exchange: Exchange,
 ) -> Generator[Outcome | StreamItem, None, None]:
-    """Every answer; raises what ends the stream early."""
+    """Yield every answer. Raise the error that ends the stream early."""
     feed = _Feed(texts, exchange)
     reopening = Reopening(retries=connection.retries, timeout_seconds=connection.timeout_seconds)
     while True:
         over = threading.Event()
-        call = stub.StreamClassify(feed.requests(over), metadata=connection.metadata())
+        call = channel.stub().StreamClassify(feed.requests(over), metadata=connection.metadata())
         try:
             for response in call:
                 answer = exchange.answer(response)
@@ -56,12 +55,12 @@ def answers(
             over.set()
             feed.answered()
             call.cancel()
-        time.sleep(pause_seconds)
+        channel.pause(pause_seconds)
     exchange.finish()
 
 
 class _Feed:
-    """Reads the texts for one call after another, each in a thread of grpc's."""
+    """Reads the texts for one call after another, each in one of gRPC's threads."""
 
     def __init__(self, texts: Iterable[str], exchange: Exchange) -> None:
         self._texts = texts
@@ -71,9 +70,9 @@ class _Feed:
         self._room = threading.Condition()
 
     def requests(self, over: threading.Event) -> Iterator[pb.StreamClassifyRequest]:
-        """Those without an answer, then the new ones, until the call is over."""
+        """Yield the requests without an answer, then the new ones, until the call is over."""
         number, first = self._exchange.first_unanswered, True
-        while self._is_asked(number, over):
+        while self._is_added(number, over):
             request = self._exchange.request(number, first=first)
             number += 1
             if request is not None:
@@ -81,32 +80,34 @@ class _Feed:
                 yield request
 
     def answered(self) -> None:
-        """There may be room, or the call is over."""
+        """Wake the reader: there may be room, or the call is over."""
         with self._room:
             self._room.notify_all()
 
-    def _is_asked(self, number: int, over: threading.Event) -> bool:
-        """Whether there is a text of that number, once the texts have been read so far."""
+    def _is_added(self, number: int, over: threading.Event) -> bool:
+        """Read the texts up to that number, and return whether there is one."""
         exchange = self._exchange
-        # Without the lock: texts may depend on answers, and the thread of a call that broke may
-        # be waiting for the text that follows the answer to this one.
-        if number < exchange.asked:
+        # Take no lock here. Texts may depend on answers: the thread of a broken call may hold the
+        # lock while it waits for a text that the caller makes from this answer.
+        if number < exchange.added:
             return not over.is_set()
         with self._reading:
             with self._room:
                 self._room.wait_for(lambda: over.is_set() or not exchange.full)
             if over.is_set():
                 return False
-            if number == exchange.asked and not exchange.no_more:
-                self._ask_next()
-            return number < exchange.asked
+            if number == exchange.added and not exchange.no_more:
+                self._add_next()
+            return number < exchange.added
 
-    def _ask_next(self) -> None:
+    def _add_next(self) -> None:
         try:
             if self._iterator is None:
                 self._iterator = iter(self._texts)
-            self._exchange.ask(next(self._iterator))
+            self._exchange.add(next(self._iterator))
         except StopIteration:
             self._exchange.ended = True
-        except BaseException as error:  # this thread is grpc's: only the caller's may raise it
+        except (
+            BaseException
+        ) as error:  # raised by the caller's texts, in gRPC's thread: raise it to the caller
             self._exchange.failure = error

@@ -1,4 +1,4 @@
-"""The bearer token of each call, wherever it comes from."""
+"""The bearer token of each call, from a string, a file or a function."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 Token: TypeAlias = str | Path | Callable[[], str]
-"""A token, the file that holds one, or what gives one when it is called."""
+"""A token, the path of its file, or a function that returns it."""
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 
 def bearer(token: Token | None) -> Callable[[], Metadata]:
-    """Gives the metadata for a call. Raises ValueError, OSError, and so may what it returns."""
+    """Return a function that returns a call's metadata. Both raise ValueError, OSError."""
     if token is None:
         return tuple
     if isinstance(token, str):
@@ -25,7 +25,7 @@ def bearer(token: Token | None) -> Callable[[], Metadata]:
 
 
 class _TokenFile:
-    """Read again when it has changed; whitespace around the token is none of it."""
+    """Reads the file again when it has changed. Strips white space around the token."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

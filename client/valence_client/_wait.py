@@ -1,36 +1,43 @@
-"""How long a client still waits for a server, and what it says when that was not enough."""
+"""The time that wait_ready has left, and its error when that is over."""
 
 from __future__ import annotations
 
 import time
 
+from valence_client._attempts import Attempts, RetryBudget
 from valence_client.errors import DeadlineExceeded, Unavailable
 
-# grpc pauses between its own attempts already; this only keeps refusals from coming in a burst.
+# gRPC already pauses between connection attempts. This one keeps refusals from coming in a burst.
 PAUSE_SECONDS = 0.1
 
 
 class Wait:
-    """A wait that has begun."""
+    """A wait for a server."""
 
     def __init__(self, address: str, timeout_seconds: float) -> None:
+        """Start to wait."""
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._ends = time.monotonic() + timeout_seconds
         self._unavailable: Unavailable | None = None
 
-    def left_seconds(self) -> float:
-        """0 once it is over."""
-        return max(0.0, self._ends - time.monotonic())
+    def attempts(self) -> Attempts:
+        """Return a single attempt with its own budget, so that later calls may still retry."""
+        return Attempts(
+            self._address, RetryBudget(), retries=0, timeout_seconds=self._left_seconds()
+        )
 
     def failed(self, error: Unavailable | DeadlineExceeded) -> None:
-        """An attempt failed. Raises Unavailable where there is no time for another."""
+        """Note a failed attempt. Raise Unavailable if there is no time for another."""
         if isinstance(error, Unavailable):
             self._unavailable = error
-        if self.left_seconds() <= PAUSE_SECONDS:
-            # The last attempt ran out of time; the one before it knows why.
+        if self._left_seconds() <= PAUSE_SECONDS:
+            # The last attempt ran out of time; the error of the one before says why.
             raise Unavailable(
                 f"no server was ready at {self._address} within {self._timeout_seconds:g} s: "
                 f"{self._unavailable or error}",
                 reason=(self._unavailable or error).reason,
             ) from error
+
+    def _left_seconds(self) -> float:
+        return max(0.0, self._ends - time.monotonic())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 import grpc.aio
 from valence.v1 import sentiment_pb2 as pb
-from valence.v1 import sentiment_pb2_grpc
 
 from valence_client import _replies, _requests
+from valence_client._channels import AsyncChannel
 from valence_client._connection import DEFAULT_ADDRESS, DEFAULT_WINDOW_TEXTS, Connection
 from valence_client._exchange import Exchange
 from valence_client._status import error_of_call
@@ -18,11 +17,12 @@ from valence_client._wait import PAUSE_SECONDS, Wait
 from valence_client.errors import DeadlineExceeded, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
     from typing import Self
 
     from valence.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
 
+    from valence_client._attempts import Attempts
     from valence_client._connection import Address, ChannelOptions, Compression, Pem
     from valence_client._requests import Overlength
     from valence_client._token import Token
@@ -33,10 +33,12 @@ Response = TypeVar("Response")
 
 
 class AsyncClient:
-    """Asks a Valence server. Make one and keep it: it reconnects, and tasks may share it.
+    """A client of a Valence server. Make one and keep it: it reconnects, and tasks may share it.
 
-    Every call raises a ValenceError where there is no answer. Close it, or use it in an
-    ``async with``. It may be made anywhere, and belongs to the event loop of its first call.
+    Every call raises a ValenceError if there is no answer. Close the client, or use it in
+    ``async with``.
+
+    It may be made anywhere, and belongs to the event loop of its first call.
     """
 
     def __init__(
@@ -54,30 +56,31 @@ class AsyncClient:
         compression: Compression | None = None,
         channel_options: ChannelOptions = (),
     ) -> None:
-        """Connects at the first call. Raises ValueError, and OSError where a file cannot be read.
+        """Check the options; the first call connects. Raise ValueError, OSError for a file.
 
         address: ``host:port``, or another target that gRPC knows: ``dns:///name:port``, ``unix:``.
-        Calls go round all addresses of a name, or round several that are given, which must then be
-        IP addresses: ``["10.0.0.1:50051", "10.0.0.2:50051"]``.
+        Calls take turns over all addresses of a name. Several addresses must be IP addresses:
+        ``["10.0.0.1:50051", "10.0.0.2:50051"]``.
 
-        timeout_seconds: of a call, its retries included. A stream may last for ever, and gives up
-        once no server has been available for so long. None waits for ever.
+        timeout_seconds: the deadline of a call, retries included. A stream has no deadline, and
+        gives up once no server has been available for so long. None waits for ever.
 
-        retries: 0 to 4, while no server is available or it is overloaded. With 0, a stream that
-        loses its server is not opened again either.
+        retries: 0 to 4, for when no server is available or it is overloaded. With 0, a stream that
+        loses its server is not opened again.
 
-        tls: with the root certificates that gRPC brings, or with root_certificates: PEM, or the
-        path of a file. With client_certificate and client_key the client says who it is.
+        tls: encrypt, and check the server's certificate against root_certificates, PEM or the path
+        of a file; by default against those that gRPC brings. client_certificate and client_key
+        prove to the server who is calling.
 
-        server_name: which the certificate must have, where the address is another.
+        server_name: the name in the server's certificate, if the address is another.
 
-        token: sent as ``authorization: Bearer``. A path is read again when the file changes; a
-        function is called for each call, and must not block. Without tls, anyone on the way can
-        read it.
+        token: sent as ``authorization: Bearer``. A path is read again when the file changes. A
+        function is called for each call, and must not block. Without tls, anyone on the network
+        path can read the token.
 
-        compression: of the requests. It pays on slow lines, not on one machine.
+        compression: compress requests. It pays on slow lines, not on one machine.
 
-        channel_options: gRPC's channel arguments, over the client's own.
+        channel_options: gRPC's channel arguments; they override the client's own.
         """
         self._connection = Connection(
             address,
@@ -92,32 +95,29 @@ class AsyncClient:
             compression=compression,
             channel_options=channel_options,
         )
-        self._channel: grpc.aio.Channel | None = None
-        self._stub: SentimentServiceAsyncStub | None = None
-        self._closed = False
+        self._channel = AsyncChannel(self._connection)
 
     async def classify(self, text: str, *, overlength: Overlength = "truncate") -> Sentiment:
-        """One text, one sentiment.
+        """Return the sentiment of a text.
 
-        overlength: whether to ``truncate`` or ``reject`` a text that has more tokens than the
-        model reads.
+        overlength: ``truncate`` or ``reject`` a text that has more tokens than the model reads.
         """
         request = _requests.classify_request(text, overlength)
-        return _replies.classified(await self._call(self._connected().Classify, request))
+        return _replies.classified(await self._call(lambda stub: stub.Classify, request))
 
     async def classify_batch(
         self, texts: Iterable[str], *, overlength: Overlength = "truncate"
     ) -> list[Outcome]:
-        """Several texts in one call, answered in order; at most ``Limits.max_batch_texts``.
+        """Return the outcomes of several texts, in order; at most ``Limits.max_batch_texts``.
 
-        A text that has no answer has its ValenceError in its place. Raises where the call fails.
+        The outcome is a ValenceError if that text has no answer. Raise if the whole call fails.
         """
         _requests.refuse_lone_text(texts)
         asked = list(texts)
         request, unsent = _requests.batch_request(asked, overlength)
         if not asked:
             return []
-        response = await self._call(self._connected().BatchClassify, request)
+        response = await self._call(lambda stub: stub.BatchClassify, request)
         return _replies.batch_outcomes(response, len(asked), unsent)
 
     @overload
@@ -148,19 +148,19 @@ class AsyncClient:
         overlength: Overlength = "truncate",
         window_texts: int = DEFAULT_WINDOW_TEXTS,
     ) -> AsyncGenerator[Outcome | StreamItem, None]:
-        """Any number of texts as one stream, without a deadline.
+        """Classify any number of texts in one stream, without a deadline.
 
-        Yields a Sentiment or ValenceError for each text in order; with ``in_order=False`` a
-        StreamItem, which also has the text's index, as soon as each is ready. Raises where the
-        call fails, and what the texts raise, once the texts before are answered.
+        Yield a Sentiment or ValenceError for each text, in order. With ``in_order=False`` yield a
+        StreamItem, which has the text's index too, as soon as it is ready. Raise if the call fails,
+        and what the texts raise, once the texts before are answered.
 
-        A stream whose server goes away is opened again, and what is not yet answered is asked
-        again: each text is answered once. Raises Unavailable where none comes in time.
+        If the server goes away, the stream is opened again and unanswered texts are sent again:
+        each text is answered once. Raise Unavailable if no server comes back in time.
 
-        texts: read as answers are taken, at most window_texts ahead of them, and in another
-        task; one that is not async is read on the event loop, which it must not block.
+        texts: read as answers are taken, at most window_texts ahead of them, in another task.
+        A plain iterable is read on the event loop, which it must not block.
 
-        To leave early, ``aclose()`` the generator: else the call lives as long as it does.
+        To leave early, ``aclose()`` the generator; the call lasts as long as the generator.
         """
         _requests.refuse_lone_text(texts)
         _requests.check_window(window_texts)
@@ -170,70 +170,59 @@ class AsyncClient:
             window_texts=window_texts,
             resends=self._connection.retries > 0,
         )
-        return answers(self._connected, self._connection, texts, exchange)
+        return answers(self._channel, self._connection, texts, exchange)
 
     async def model(self) -> ModelInfo:
-        """Which model answers, what its labels mean, and what a request may hold."""
-        return _replies.model_info(
-            await self._call(self._connected().GetModel, pb.GetModelRequest())
-        )
+        """Return the model that answers, its labels and the limits of a request."""
+        response = await self._call(lambda stub: stub.GetModel, pb.GetModelRequest())
+        return _replies.model_info(response)
 
     async def wait_ready(self, timeout_seconds: float = 60.0) -> None:
-        """Return once a server takes calls. Raises Unavailable where none does in time."""
+        """Return once a server takes calls. Raise Unavailable if none does in time."""
         wait = Wait(self._connection.address, timeout_seconds)
         while True:
             try:
-                await self._call(
-                    self._connected().GetModel,
-                    pb.GetModelRequest(),
-                    timeout_seconds=wait.left_seconds(),
-                )
+                request = pb.GetModelRequest()
+                await self._call(lambda stub: stub.GetModel, request, attempts=wait.attempts())
                 return
             except (Unavailable, DeadlineExceeded) as error:
                 wait.failed(error)
-            await asyncio.sleep(PAUSE_SECONDS)
+            await self._channel.pause(PAUSE_SECONDS)
 
     async def close(self) -> None:
         """End open calls and the connection."""
-        self._closed = True
-        if self._channel is not None:
-            await self._channel.close()
+        await self._channel.close()
 
     async def __aenter__(self) -> Self:
+        """Return the client."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Close the client."""
         await self.close()
-
-    def _connected(self) -> SentimentServiceAsyncStub:
-        if self._closed:
-            raise ValueError("the client is closed")
-        if self._stub is None:
-            # Not before: a channel belongs to the event loop that runs while it is made.
-            connection = self._connection
-            target, options = connection.target, connection.options
-            if connection.credentials is None:
-                self._channel = grpc.aio.insecure_channel(target, options, connection.compression)
-            else:
-                self._channel = grpc.aio.secure_channel(
-                    target, connection.credentials, options, connection.compression
-                )
-            self._stub = cast(
-                "SentimentServiceAsyncStub", sentiment_pb2_grpc.SentimentServiceStub(self._channel)
-            )
-        return self._stub
 
     async def _call(
         self,
-        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        method: Callable[
+            [SentimentServiceAsyncStub], grpc.aio.UnaryUnaryMultiCallable[Request, Response]
+        ],
         request: Request,
         *,
-        timeout_seconds: float | None = None,
+        attempts: Attempts | None = None,
     ) -> Response:
         connection = self._connection
-        if timeout_seconds is None:
-            timeout_seconds = connection.timeout_seconds
-        try:
-            return await method(request, timeout=timeout_seconds, metadata=connection.metadata())
-        except grpc.RpcError as error:
-            raise error_of_call(error, connection.address) from error
+        attempts = attempts or connection.attempts()
+        metadata = connection.metadata()
+        while True:
+            call = method(self._channel.stub())
+            try:
+                response = await call(request, timeout=attempts.left_seconds(), metadata=metadata)
+            except grpc.RpcError as raised:
+                error = error_of_call(raised, connection.address)
+                pause_seconds = attempts.pause_seconds(raised, error)
+                if pause_seconds is None:
+                    raise error from raised
+            else:
+                attempts.succeed()
+                return response
+            await self._channel.pause(pause_seconds)

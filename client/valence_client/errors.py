@@ -1,4 +1,4 @@
-"""What can go wrong, one class for each thing that a caller would do about it."""
+"""The client's errors: one class for each way in which a caller would react."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import grpc
 
 
 class ValenceError(Exception):
-    """There is no answer. The message says why, for a person to read.
+    """There is no answer. The message says why, for people.
 
-    An error of no class below is a ValenceError itself: look at its ``code``.
+    An error that fits no class below is a plain ValenceError: look at its ``code``.
     """
 
     code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
     """The gRPC status."""
 
     def __init__(self, message: str, *, reason: str = "") -> None:
+        """Make an error with a message for people and a reason for programs."""
         super().__init__(message)
         self.reason = reason
-        """The server's word for it, such as ``OVERLOADED``, or the client's own: ``UNREACHABLE``,
-        ``NOT_SERVING``. Empty where neither has one."""
+        """The server's reason, such as ``OVERLOADED``, or the client's: ``UNREACHABLE``,
+        ``NOT_SERVING``. Empty if there is none."""
 
 
 class InvalidText(ValenceError):
@@ -29,28 +30,30 @@ class InvalidText(ValenceError):
     def __init__(
         self, message: str, *, reason: str = "", field: str = "", description: str = ""
     ) -> None:
+        """Make an error of one field."""
         super().__init__(message, reason=reason)
         self.field = field
-        """The path of the field: ``text``, ``texts[3]``. Empty where the server named none."""
+        """The path of the field: ``text``, ``texts[3]``. Empty if the server named none."""
         self.description = description
-        """Which rule it breaks."""
+        """The rule that it breaks."""
 
 
 class Overloaded(ValenceError):
-    """The server's queue was full, and still was after the retries."""
+    """The server is overloaded, and still was after the retries."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
     def __init__(
         self, message: str, *, reason: str = "", retry_after_seconds: float | None = None
     ) -> None:
+        """Make an error with the time to come back."""
         super().__init__(message, reason=reason)
         self.retry_after_seconds = retry_after_seconds
-        """When there should be room; None where the server did not say."""
+        """When to try again; None if the server did not say."""
 
 
 class Unavailable(ValenceError):
-    """No server answers, or it starts, ends or is unhealthy; so it was after the retries."""
+    """No server answers, or it starts, drains or is unhealthy, and still was after the retries."""
 
     code = grpc.StatusCode.UNAVAILABLE
 
@@ -62,13 +65,13 @@ class DeadlineExceeded(ValenceError):
 
 
 class Unauthenticated(ValenceError):
-    """The server wants a token, or another one."""
+    """The token is missing or invalid."""
 
     code = grpc.StatusCode.UNAUTHENTICATED
 
 
 class PermissionDenied(ValenceError):
-    """The server knows the token and does not allow the call."""
+    """The token is valid and does not allow the call."""
 
     code = grpc.StatusCode.PERMISSION_DENIED
 
@@ -79,9 +82,10 @@ class ServerFailed(ValenceError):
     code = grpc.StatusCode.INTERNAL
 
     def __init__(self, message: str, *, reason: str = "", incident: str = "") -> None:
+        """Make an error with the id of its entry in the server's log."""
         super().__init__(message, reason=reason)
         self.incident = incident
-        """The id under which the server's log tells more; may be empty."""
+        """The id of the entry in the server's log; may be empty."""
 
 
 class ModelFailed(ServerFailed):

@@ -1,4 +1,4 @@
-"""What the service answers, as plain frozen data. The fields mean what sentiment.proto says."""
+"""The service's answers as plain frozen data. sentiment.proto defines the fields."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from valence_client.errors import ValenceError
 
 
 class Polarity(enum.StrEnum):
-    """The side a label or a sentiment is on, whatever the model calls it."""
+    """The side of a label or a sentiment, in the same words for every model."""
 
     NEGATIVE = "negative"
     NEUTRAL = "neutral"
     POSITIVE = "positive"
     UNSPECIFIED = "unspecified"
-    """The model's labels do not say, and the operator has not mapped them."""
+    """The model's labels do not reveal it, and the operator has not mapped them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which model, exactly."""
+    """A model's name and exact revision."""
 
     name: str
     revision: str
@@ -37,7 +37,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time went in the server."""
+    """The time that a text spent in the server."""
 
     queue_seconds: float
     inference_seconds: float
@@ -45,52 +45,52 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Sentiment:
-    """What a text feels like."""
+    """The sentiment of a text."""
 
     label: str
-    """The model's own name for the label with the highest score."""
+    """The label with the highest score, in the model's own name."""
     score: float
     """That label's score: a probability, 0 to 1, or a regression's raw output."""
     scores: tuple[LabelScore, ...]
     """Every label, highest score first."""
     polarity: Polarity
     valence: float | None
-    """How positive, -1 (negative) to 1 (positive); None where a label has no valence."""
+    """How positive, from -1 to 1; None if a label has no valence."""
     tokens_total: int
     tokens_used: int
     truncated: bool
     """Whether the model read less than the whole text."""
     model: ModelRef
     timings: Timings | None = field(default=None, compare=False)
-    """For a text of a batch, the longest among the batch's texts."""
+    """For a text of a batch, the longest times among the batch's texts."""
 
 
 Outcome: TypeAlias = Sentiment | ValenceError
-"""What became of one text of many: its sentiment, or why it has none."""
+"""The outcome of one text of many: its sentiment, or the error that says why it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamItem:
-    """An outcome and which text it belongs to."""
+    """An outcome, and the index of its text."""
 
     index: int
-    """The text's place in the input, from 0."""
+    """The text's place in the input; the first is 0."""
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label of a model and what it means."""
+    """One label of a model, and its meaning."""
 
     name: str
     polarity: Polarity
     valence: float | None
-    """How positive, -1 to 1; None where its name does not say."""
+    """How positive, from -1 to 1; None if its name does not reveal it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may hold."""
+    """The limits of a request."""
 
     max_text_bytes: int
     max_tokens: int
@@ -101,7 +101,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The model that answers, and what a request may hold."""
+    """The model that answers, and the limits of a request."""
 
     name: str
     revision: str
@@ -112,4 +112,4 @@ class ModelInfo:
     precision: str
     device: str
     engine_reason: str
-    """For people: why this engine and precision; empty where the operator chose."""
+    """Why this engine and precision, for people; empty if the operator chose them."""

@@ -144,7 +144,7 @@ async def test_no_text_at_a_terminal_is_wrong_usage() -> None:
         os.close(ours)
         os.close(theirs)
     assert process.returncode == 2
-    assert b"give a text, a --file, or pipe texts to it, one a line" in err
+    assert b"give a text or a --file, or pipe texts to stdin, one a line" in err
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ async def test_no_text_at_a_terminal_is_wrong_usage() -> None:
         (("classify", "--overlength", "cut", "good"), "'truncate', 'reject'"),
         (("classify", "--file", "a.csv", "good"), "give texts or a --file, not both"),
         (("classify", "--json", "--output-format", "csv", "good"), "--json is not"),
-        (("classify", "--delimiter", "; ", "-f", "a.csv"), "--delimiter is one character"),
+        (("classify", "--delimiter", "; ", "-f", "a.csv"), "--delimiter must be one character"),
         (("classify", "--resume", "--overwrite", "-o", "a.csv", "good"), "give one of them"),
     ],
 )

@@ -144,11 +144,11 @@ async def test_an_output_is_not_lost_by_mistake(server: Serving, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("out.csv", "a letter to somebody", "it begins otherwise"),
+        ("out.csv", "a letter to somebody", "it begins differently"),
         ("out.csv", "text,stars\ngood,1\n", "its first line names other columns"),
-        ("out.jsonl", "a letter to somebody", "it begins otherwise"),
-        ("out.jsonl", '{"text": "good"}\n', "its record 1 has not what row 2 has"),
-        ("out.jsonl", '{"text": "bad", "label": ""}\n', "its record 1 has not what row 2 has"),
+        ("out.jsonl", "a letter to somebody", "it begins differently"),
+        ("out.jsonl", '{"text": "good"}\n', "its record 1 differs from row 2"),
+        ("out.jsonl", '{"text": "bad", "label": ""}\n', "its record 1 differs from row 2"),
         ("out.jsonl", '{"text": "good", "label": ""}\n' * 2, "more than the 1 records"),
     ],
 )

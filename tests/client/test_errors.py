@@ -173,35 +173,6 @@ async def test_deadline(client: Open) -> None:
             await ask.classify_batch(["hold"])
 
 
-async def test_retries_until_a_server_is_available(client: Open, server: Serving) -> None:
-    server.contract.fails_first = 2
-    async with client(retries=2) as ask:
-        assert (await ask.classify("good")).label == "POSITIVE"
-    assert len(server.contract.requests) == 3
-
-
-async def test_no_more_retries_than_allowed(client: Open, server: Serving) -> None:
-    server.contract.fails_first = 9
-    async with client(retries=1) as ask:
-        with pytest.raises(Unavailable, match="not yet"):
-            await ask.classify("good")
-    assert len(server.contract.requests) == 2
-
-
-async def test_overloaded_server_says_when_to_come_back(client: Open, server: Serving) -> None:
-    full = status(Code.RESOURCE_EXHAUSTED, "full", info("OVERLOADED"), retry_in(0.001))
-    server.contract.failures["bad"] = full
-    server.contract.pushback_ms = "1"
-    async with client() as ask:
-        with pytest.raises(Overloaded):
-            await ask.classify("bad")
-        assert len(server.contract.requests) == 4
-        server.contract.pushback_ms = "-1"  # do not come back
-        with pytest.raises(Overloaded):
-            await ask.classify("bad")
-        assert len(server.contract.requests) == 5
-
-
 async def test_server_that_is_not_serving_gets_no_calls(client: Open, server: Serving) -> None:
     await server.tell(serving=False)
     async with client(retries=0) as ask:

@@ -1,4 +1,4 @@
-"""The commands."""
+"""The ``valence`` command and its subcommands, apart from classify."""
 
 import math
 import time
@@ -19,11 +19,11 @@ from valence_client.cli.connection import (
     Tls,
     TokenFile,
 )
-from valence_client.cli.ending import FAILED, told
+from valence_client.cli.ending import FAILED, reported_errors
 
 app = typer.Typer(
     name="valence",
-    help="Ask a Valence server how texts feel.",
+    help="Classify texts by sentiment with a Valence server.",
     no_args_is_help=True,
     # Local variables in a traceback would show texts and the token.
     pretty_exceptions_enable=False,
@@ -46,13 +46,13 @@ def options(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Ask a Valence server how texts feel."""
+    """Classify texts by sentiment with a Valence server."""
 
 
 @app.command()
 def model(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_seconds: TimeoutSeconds = 10.0,
     tls: Tls = False,
@@ -61,7 +61,7 @@ def model(
     client_key: ClientKey = None,
     token_file: TokenFile = None,
 ) -> None:
-    """Which model answers, what its labels mean, and what a request may hold."""
+    """Print the model, its labels and the limits of a request."""
     from valence_client.cli import render
 
     connection = Connection(
@@ -73,7 +73,10 @@ def model(
         client_key=client_key,
         token_file=token_file,
     )
-    with told(address=address, timeout_seconds=timeout_seconds), connection.client() as client:
+    with (
+        reported_errors(address=address, timeout_seconds=timeout_seconds),
+        connection.client() as client,
+    ):
         info = client.model()
         print(render.model_json(info) if as_json else render.model_lines(info))
 
@@ -89,10 +92,10 @@ def health(
     client_key: ClientKey = None,
     token_file: TokenFile = None,
 ) -> None:
-    """Whether the server takes calls: for probes.
+    """Check whether the server takes calls: for probes.
 
-    Prints its status. Exit codes: 0 where that is SERVING, else 1. No token is
-    needed, unless the server was told to keep its health to itself.
+    Prints the status. Exit codes: 0 if it is SERVING, else 1. A token is
+    needed only if the server requires one for its health.
     """
     from valence_client.cli.health import SERVING, check
 
@@ -105,7 +108,7 @@ def health(
         client_key=client_key,
         token_file=token_file,
     )
-    with told(address=address, timeout_seconds=timeout_seconds):
+    with reported_errors(address=address, timeout_seconds=timeout_seconds):
         status = check(connection)
         print(status)
     raise typer.Exit(0 if status == SERVING else FAILED)
@@ -115,7 +118,7 @@ def health(
 def watch(
     *,
     until_serving: Annotated[
-        bool, typer.Option("--until-serving", help="End with 0 once it is SERVING.")
+        bool, typer.Option("--until-serving", help="Exit with 0 once the server is SERVING.")
     ] = False,
     watch_seconds: Annotated[
         float | None,
@@ -123,8 +126,8 @@ def watch(
             "--timeout-seconds",
             metavar="SECONDS",
             min=0,
-            help="End after so long: with 1 where --until-serving was waited for, else with 0. "
-            "Without it, Ctrl-C ends the watch.",
+            help="Stop after this time, with exit code 1 if --until-serving is given, else 0. "
+            "By default, Ctrl-C stops the watch.",
         ),
     ] = None,
     address: Address = DEFAULT_ADDRESS,
@@ -134,10 +137,10 @@ def watch(
     client_key: ClientKey = None,
     token_file: TokenFile = None,
 ) -> None:
-    """Print the server's health and each change of it, with the time.
+    """Print the server's health and each change, with the time.
 
-    UNREACHABLE means that no server answers; it is tried again until one does.
-    To wait for one in a script:
+    UNREACHABLE means that no server answers; the watch goes on. To wait for a
+    server in a script:
 
     valence watch --until-serving --timeout-seconds 60
     """
@@ -152,7 +155,7 @@ def watch(
         client_key=client_key,
         token_file=token_file,
     )
-    with told(address=address):
+    with reported_errors(address=address):
         for status in health.watch(connection, timeout_seconds=watch_seconds):
             print(time.strftime("%Y-%m-%dT%H:%M:%S%z"), status, flush=True)
             if until_serving and status == health.SERVING:

@@ -1,4 +1,4 @@
-"""``valence classify``: its options."""
+"""The options of ``valence classify``."""
 
 import sys
 from typing import Annotated
@@ -17,7 +17,7 @@ from valence_client.cli.connection import (
     Tls,
     TokenFile,
 )
-from valence_client.cli.ending import told
+from valence_client.cli.ending import reported_errors
 from valence_client.cli.reading.source import STDIN, InputFormat
 from valence_client.cli.writing.output import OutputFormat
 
@@ -25,7 +25,9 @@ _INPUT, _OUTPUT = "Input", "Output"
 
 
 def classify(
-    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="Texts to classify.")
+    ] = None,
     *,
     file: Annotated[
         str | None,
@@ -33,21 +35,21 @@ def classify(
             "--file",
             "-f",
             metavar="FILE",
-            help="File with the texts, - for stdin, where they also come from without TEXT.",
+            help="File with the texts, or - for stdin, the default without TEXT.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
     input_format: Annotated[
         InputFormat | None,
         typer.Option(
-            "--format", help="What the file is, if not as its name ends.", rich_help_panel=_INPUT
+            "--format", help="Format of the file; by default from its name.", rich_help_panel=_INPUT
         ),
     ] = None,
     column: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Column with the texts, in CSV, TSV and Parquet; if not 'text' or the only one.",
+            help="Column of the texts in CSV, TSV and Parquet; by default 'text' or the only one.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -55,20 +57,18 @@ def classify(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Field with the texts, in JSONL; dots lead into objects: review.body.",
+            help="Field of the texts in JSONL; a dot leads into an object: review.body.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
     delimiter: Annotated[
         str | None,
-        typer.Option(
-            metavar="CHARACTER", help="What stands between columns.", rich_help_panel=_INPUT
-        ),
+        typer.Option(metavar="CHARACTER", help="Delimiter of the columns.", rich_help_panel=_INPUT),
     ] = None,
     overlength: Annotated[
         Overlength,
         typer.Option(
-            help="What to do with a text that is longer than the model reads.",
+            help="Truncate or reject a text that is longer than the model reads.",
             rich_help_panel=_INPUT,
         ),
     ] = "truncate",
@@ -78,31 +78,37 @@ def classify(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where the records go, if not to stdout.",
+            help="File for the records; by default stdout.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
     output_format: Annotated[
         OutputFormat | None,
         typer.Option(
-            help="How they are written, if not as its name ends.", rich_help_panel=_OUTPUT
+            help="Format of the records; by default from the file's name.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="As --output-format jsonl.", rich_help_panel=_OUTPUT)
+        bool,
+        typer.Option("--json", help="The same as --output-format jsonl.", rich_help_panel=_OUTPUT),
     ] = False,
     prefix: Annotated[
         str,
         typer.Option(
-            help="What stands before the names of the columns that are added.",
+            help="Prefix of the names of added columns.",
             rich_help_panel=_OUTPUT,
         ),
     ] = "",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an output.", rich_help_panel=_OUTPUT)
+        bool,
+        typer.Option(
+            "--resume", help="Continue an output that was stopped.", rich_help_panel=_OUTPUT
+        ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an output.", rich_help_panel=_OUTPUT)
+        bool,
+        typer.Option("--overwrite", help="Replace an output that exists.", rich_help_panel=_OUTPUT),
     ] = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_seconds: TimeoutSeconds = 10.0,
@@ -112,7 +118,7 @@ def classify(
     client_key: ClientKey = None,
     token_file: TokenFile = None,
 ) -> None:
-    """How texts feel: those given, or each row of a file or of stdin.
+    """Classify the texts given, or each row of a file or of stdin.
 
     valence classify "I loved every minute of it"
     valence classify < reviews.txt
@@ -120,24 +126,25 @@ def classify(
     valence classify -f reviews.csv --column body -o sentiments.csv --resume
     valence classify -f reviews.jsonl --field review.body --json
 
-    A file's rows keep their columns and their order. Each has a record in the
-    output with its sentiment or its error; those with an error are also told
-    on stderr, with their line. Ctrl-C, SIGTERM and even SIGKILL leave an
-    output that --resume continues.
+    The output has a record for each row, in order: the row's columns, then its
+    sentiment or its error. Errors are also printed on stderr, with their line.
+    After Ctrl-C, SIGTERM and even SIGKILL, --resume continues the output.
 
-    Exit codes: 0, or 1 where a row has no sentiment or nothing could be done,
-    2 for wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
+    Exit codes: 0, or 1 if a row has no sentiment or the run failed, 2 for wrong
+    usage, 130 after Ctrl-C, 143 after SIGTERM.
     """
     if texts and file is not None:
         raise typer.BadParameter("give texts or a --file, not both")
     if not texts and file is None and (sys.stdin is None or sys.stdin.isatty()):
-        raise typer.BadParameter("give a text, a --file, or pipe texts to it, one a line")
+        raise typer.BadParameter("give a text or a --file, or pipe texts to stdin, one a line")
     if as_json and output_format not in (None, "jsonl"):
         raise typer.BadParameter(f"--json is not --output-format {output_format}")
     if delimiter is not None and len(delimiter) != 1:
-        raise typer.BadParameter("--delimiter is one character")
+        raise typer.BadParameter("--delimiter must be one character")
     if resume and overwrite:
-        raise typer.BadParameter("--resume keeps what --overwrite throws away: give one of them")
+        raise typer.BadParameter(
+            "--resume keeps the output and --overwrite replaces it: give one of them"
+        )
     connection = Connection(
         address=address,
         timeout_seconds=timeout_seconds,
@@ -147,7 +154,7 @@ def classify(
         client_key=client_key,
         token_file=token_file,
     )
-    with told(address=address, timeout_seconds=timeout_seconds):
+    with reported_errors(address=address, timeout_seconds=timeout_seconds):
         from valence_client.cli.job import Job
 
         job = Job(

@@ -1,7 +1,7 @@
-"""The options by which every command finds its server, and what is made of them.
+"""The connection options of every command, and the client or channel that they describe.
 
-The environment's names begin with VALENCE_CLIENT_, as VALENCE_TOKEN_FILE and its like are the
-server's settings; VALENCE_ADDRESS is the client's alone.
+Their environment variables begin with VALENCE_CLIENT_: VALENCE_TOKEN_FILE and its like are the
+server's settings. VALENCE_ADDRESS is the one exception.
 """
 
 import math
@@ -31,7 +31,7 @@ Address = Annotated[
     typer.Option(
         envvar="VALENCE_ADDRESS",
         metavar="HOST:PORT",
-        help="Where the server is.",
+        help="Address of the server.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -41,7 +41,7 @@ TimeoutSeconds = Annotated[
         envvar="VALENCE_CLIENT_TIMEOUT_SECONDS",
         metavar="SECONDS",
         callback=_seconds,
-        help="How long an answer may take; not for files and stdin.",
+        help="Deadline of an answer; files and stdin have none.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -59,7 +59,7 @@ RootCertificates = Annotated[
     typer.Option(
         envvar="VALENCE_CLIENT_ROOT_CERTIFICATES",
         metavar="FILE",
-        help="PEM file of those whose signature the server's certificate must bear; implies --tls.",
+        help="PEM file of the authorities that may sign the server's certificate; implies --tls.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -68,7 +68,7 @@ ClientCertificate = Annotated[
     typer.Option(
         envvar="VALENCE_CLIENT_CERTIFICATE",
         metavar="FILE",
-        help="PEM file that says who is calling, for servers that ask; with --client-key.",
+        help="PEM file of the client's certificate, if the server requires one; with --client-key.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -77,7 +77,7 @@ ClientKey = Annotated[
     typer.Option(
         envvar="VALENCE_CLIENT_KEY",
         metavar="FILE",
-        help="PEM file with its key.",
+        help="PEM file of its key.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -86,7 +86,7 @@ TokenFile = Annotated[
     typer.Option(
         envvar="VALENCE_CLIENT_TOKEN_FILE",
         metavar="FILE",
-        help="File that holds the token, which is never given in a command line.",
+        help="File of the token. A command line never holds a token.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -94,7 +94,7 @@ TokenFile = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """What the options said. Its methods raise typer.BadParameter where they cannot be so."""
+    """The options. Its methods raise typer.BadParameter for options that cannot work."""
 
     address: str
     timeout_seconds: float
@@ -105,8 +105,8 @@ class Connection:
     token_file: Path | None
 
     def client(self) -> Client:
-        """A client, to be closed."""
-        with _refused():
+        """Return a client, which the caller closes."""
+        with _bad_parameters():
             return Client(
                 self.address,
                 timeout_seconds=self.timeout_seconds,
@@ -118,12 +118,12 @@ class Connection:
             )
 
     def channel(self) -> grpc.Channel:
-        """A bare channel, for asking after health: a client's has health checks of its own."""
-        # A server that comes back should be found soon.
+        """Return a bare channel for health calls: a client's channel checks health by itself."""
+        # Find a restarted server soon.
         options = [("grpc.max_reconnect_backoff_ms", 2_000)]
         if not self._encrypted:
             return grpc.insecure_channel(self.address, options)
-        with _refused():
+        with _bad_parameters():
             credentials = grpc.ssl_channel_credentials(
                 _read(self.root_certificates),
                 _read(self.client_key),
@@ -132,8 +132,8 @@ class Connection:
         return grpc.secure_channel(self.address, credentials, options)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The token's, for a server whose health wants one."""
-        with _refused():
+        """Return the token's metadata, for a server that requires it for its health."""
+        with _bad_parameters():
             return bearer(self.token_file)()
 
     @property
@@ -142,7 +142,7 @@ class Connection:
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
+def _bad_parameters() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How the command ends: what went wrong, said in a line, and the exit code."""
+"""The end of the command: its error in a line, and its exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FAILED, BROKEN_PIPE = 1, 141
 
-_last_words: list[bytes] = []
+_on_stop: list[bytes] = []
 
 
 def say(line: str) -> None:
@@ -26,8 +26,8 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def told(*, address: str, timeout_seconds: float | None = None) -> Iterator[None]:
-    """What the block raises is said, with its notes, and becomes the exit code."""
+def reported_errors(*, address: str, timeout_seconds: float | None = None) -> Iterator[None]:
+    """Print what the block raises, with its notes, and exit with its code."""
     try:
         yield
         return
@@ -37,7 +37,7 @@ def told(*, address: str, timeout_seconds: float | None = None) -> Iterator[None
     except FileError as error:
         ended = error
         say(str(error))
-    except BrokenPipeError:  # who read the output has gone, as `head` does
+    except BrokenPipeError:  # the reader of the output has gone, as `head` does
         raise SystemExit(BROKEN_PIPE) from None
     except OSError as error:
         ended = error
@@ -48,31 +48,31 @@ def told(*, address: str, timeout_seconds: float | None = None) -> Iterator[None
 
 
 @contextmanager
-def last_words(words: str) -> Iterator[None]:
-    """What goes to stderr where SIGINT or SIGTERM ends the block."""
-    _last_words.append(words.encode(errors="backslashreplace"))
+def printed_on_stop(text: str) -> Iterator[None]:
+    """Print the text to stderr if SIGINT or SIGTERM stops the block."""
+    _on_stop.append(text.encode(errors="backslashreplace"))
     try:
         yield
     finally:
-        _last_words.pop()
+        _on_stop.pop()
 
 
 def _stop(signum: int, _: object) -> NoReturn:
-    """End at once, with the exit code that a shell knows.
+    """Exit at once, with the code that shells expect.
 
-    An exception would unwind grpc, and where that has just taken one of its locks, wait for ever.
+    An exception would unwind gRPC, and wait for ever if gRPC has just taken one of its locks.
     """
-    for words in _last_words:
-        os.write(2, words)
+    for text in _on_stop:
+        os.write(2, text)
     os._exit(128 + signum)
 
 
 def run(app: Callable[[], object]) -> NoReturn:
-    """Run it and end the process."""
+    """Run the command, and end the process with its exit code."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
     for stream in filter(None, (sys.stdout, sys.stderr)):
-        # A name that the terminal cannot show is no reason to fail.
+        # A name that the terminal cannot show must not fail the command.
         stream.reconfigure(errors="backslashreplace", line_buffering=True)
     code = 0
     try:
@@ -84,12 +84,12 @@ def run(app: Callable[[], object]) -> NoReturn:
             stream.flush()
         except OSError:
             code = code or BROKEN_PIPE
-    # Not sys.exit: a thread that still reads stdin would hold it up, or crash it.
+    # Not sys.exit: a thread that still reads stdin would delay or crash it.
     os._exit(code)
 
 
 def _failure(error: ValenceError, *, address: str, timeout_seconds: float | None) -> str:
-    """Why there is no answer, and which option may help."""
+    """Return why there is no answer, and which option may help."""
     if error.reason == UNREACHABLE:
         return f"no server answers at {address}: start one with `make run` or give --address"
     if isinstance(error, DeadlineExceeded) and timeout_seconds is not None:

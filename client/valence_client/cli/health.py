@@ -1,7 +1,7 @@
-"""grpc.health.v1 as a caller sees it.
+"""A client of grpc.health.v1.
 
-Its two messages have one field each, and look on the wire as two of protobuf's own do. So nothing
-need be generated, and no package of grpc's pulled in that fits one grpcio only.
+Its two messages have one field each, and are the same on the wire as two of protobuf's own types.
+So no stubs are needed, nor a package of gRPC's that fits only one version of grpcio.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAUSE_SECONDS = 0.5
 
 
 def check(connection: Connection) -> str:
-    """The status that the server gives of the service. Raises ValenceError."""
+    """Return the service's status. Raise ValenceError."""
     with connection.channel() as channel:
         call = channel.unary_unary(
             _METHOD + "Check",
@@ -46,12 +46,12 @@ def check(connection: Connection) -> str:
 
 
 def watch(connection: Connection, *, timeout_seconds: float | None) -> Iterator[str]:
-    """Each status as it comes to be, UNREACHABLE between servers. Ends after the time.
+    """Yield each new status, and UNREACHABLE while no server answers. End after the time.
 
-    Raises ValenceError where asking again would not help.
+    Raise ValenceError if another call would not help.
     """
     ends = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    told = None
+    last = None
     with connection.channel() as channel:
         method = channel.unary_stream(
             _METHOD + "Watch",
@@ -63,17 +63,17 @@ def watch(connection: Connection, *, timeout_seconds: float | None) -> Iterator[
                 for response in method(
                     StringValue(value=SERVICE), timeout=left, metadata=connection.metadata()
                 ):
-                    if (status := _name(response)) != told:
+                    if (status := _name(response)) != last:
                         yield status
-                    told = status
+                    last = status
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and _left(ends) is not None:
                     return
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise error_of_call(error, connection.address) from error
-                if told != UNREACHABLE:
+                if last != UNREACHABLE:
                     yield UNREACHABLE
-                told = UNREACHABLE
+                last = UNREACHABLE
             pause = PAUSE_SECONDS if (left := _left(ends)) is None else min(PAUSE_SECONDS, left)
             time.sleep(pause)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from valence_client.cli import rows
-from valence_client.cli.ending import FAILED, last_words, say
+from valence_client.cli.ending import FAILED, printed_on_stop, say
 from valence_client.cli.progress import Progress, progress
 from valence_client.cli.reading.row import FileError, Row, Source
 from valence_client.cli.reading.source import STDIN, InputFormat, input_format, open_source
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What the options said."""
+    """The options of a run."""
 
     texts: list[str]
     file: str
@@ -54,7 +54,7 @@ class Job:
     overlength: Overlength
 
     def run(self, connection: Connection) -> int:
-        """Classify; the exit code. Raises FileError, ValenceError, OSError."""
+        """Classify, and return the exit code. Raise FileError, ValenceError, OSError."""
         kind = output_format(self.output, self.output_format)
         if self.resume and (self.output is None or kind == "table"):
             raise FileError("--resume continues an --output of JSONL, CSV or TSV")
@@ -62,7 +62,7 @@ class Job:
             check_output(self.output, self.file, resume=self.resume, overwrite=self.overwrite)
         with self._source() as source, connection.client() as client:
             form = make_format(kind, source, prefix=self.prefix, to_stdout=self.output is None)
-            # Before anything is written: a server that is not there should leave no trace.
+            # Before the output is opened: if no server answers, it stays as it was.
             max_text_bytes = 0 if self.texts else client.model().limits.max_text_bytes
             with self._sink(form, source) as (file, kept), self._progress(source, kept) as shown:
                 answered = (
@@ -102,19 +102,19 @@ class Job:
             yield file, kept
 
     def _progress(self, source: Source, kept: Kept) -> AbstractContextManager[Progress]:
-        """A bar, but not among lines on the same terminal, and not for a few arguments."""
+        """Show a bar, unless records go to the same terminal or the texts are arguments."""
         apart = self.output is not None or not sys.stdout.isatty()
         shown = not self.texts and apart and sys.stderr.isatty()
         return progress(source.total, begin=kept.position, shown=shown)
 
     @contextmanager
     def _continuable(self) -> Iterator[None]:
-        """What ends the run early is followed by how to go on."""
+        """Print how to resume if the run ends early."""
         given = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
         same = " (with the same stdin)" if self.file == STDIN and not self.texts else ""
         note = f"resume with: valence {shlex.join(given)} --resume{same}"
         try:
-            with last_words(f"valence: {note}\n"):
+            with printed_on_stop(f"valence: {note}\n"):
                 yield
         except (ValenceError, OSError) as error:
             error.add_note(note)
@@ -129,11 +129,11 @@ def _write(
     *,
     name: str,
 ) -> int:
-    """Write a record for each row, at once; how many rows had troubles."""
+    """Write each row's record at once, and return how many rows had an error."""
     report = Report(name, shown.say)
     for row, outcome in answered:
         file.write(form.record(row, outcome))
-        # What is answered is in the file, whatever happens to this process.
+        # An answer is in the file even if this process dies now.
         file.flush()
         if isinstance(outcome, ValenceError):
             report.add(outcome)

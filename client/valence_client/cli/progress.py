@@ -1,4 +1,4 @@
-"""How far it is, on stderr."""
+"""The progress bar on stderr."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from valence_client.cli.ending import last_words
+from valence_client.cli.ending import printed_on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 UPDATE_SECONDS = 0.1
 SHOW_CURSOR = "\x1b[?25h\n"
-"""A bar hides it; and what follows should not stand in the bar's line."""
+"""A bar hides the cursor. The line end keeps later output out of the bar's line."""
 
 
 class Progress(Protocol):
-    """Told of each row that is done."""
+    """Shows the rows that are done."""
 
     def advance(self, position: int) -> None:
-        """One more row, and how much of the input was read with it."""
+        """Count a row. ``position``: how much of the input has been read."""
         ...
 
     def say(self, line: str) -> None:
@@ -33,10 +33,10 @@ class Progress(Protocol):
 
 
 class Silent:
-    """No bar: for logs and pipes."""
+    """Shows no bar: for logs and pipes."""
 
     def advance(self, position: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def say(self, line: str) -> None:
         """Print a line."""
@@ -45,11 +45,11 @@ class Silent:
 
 @contextmanager
 def progress(total: int | None, *, begin: int, shown: bool) -> Iterator[Progress]:
-    """A bar where it is shown. ``begin`` is how much had been done before."""
+    """Show a bar if ``shown``. ``begin``: how much of the input was done before."""
     if not shown:
         yield Silent()
         return
-    # Late, as it takes a while and most uses have no bar.
+    # Imported late: it is slow, and most runs have no bar.
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichBars
@@ -61,30 +61,30 @@ def progress(total: int | None, *, begin: int, shown: bool) -> Iterator[Progress
     with RichBars(BarColumn(), *share, rate, *left, console=console) as bars:
         task = bars.add_task("", total=total, completed=begin, rows=0, rate=0.0)
         bar = _Bar(bars, task)
-        with last_words(SHOW_CURSOR):
+        with printed_on_stop(SHOW_CURSOR):
             yield bar
         bar.update()
 
 
 class _Bar:
-    """rich's bar, told of what is new a few times a second."""
+    """A bar of rich's, updated a few times a second."""
 
     def __init__(self, bars: RichBars, task: TaskID) -> None:
         self._bars = bars
         self._task = task
         self._rows = self._position = 0
-        self._begun = self._told = time.monotonic()
+        self._begun = self._updated = time.monotonic()
 
     def advance(self, position: int) -> None:
         self._rows += 1
         self._position = position
-        if time.monotonic() - self._told >= UPDATE_SECONDS:
+        if time.monotonic() - self._updated >= UPDATE_SECONDS:
             self.update()
 
     def update(self) -> None:
-        self._told = time.monotonic()
+        self._updated = time.monotonic()
         if self._rows:
-            rate = self._rows / (self._told - self._begun)
+            rate = self._rows / (self._updated - self._begun)
             self._bars.update(self._task, completed=self._position, rows=self._rows, rate=rate)
 
     def say(self, line: str) -> None:

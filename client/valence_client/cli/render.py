@@ -1,4 +1,4 @@
-"""What the command prints of a model."""
+"""A model as the command prints it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def model_lines(model: ModelInfo) -> str:
-    """The model, a fact a line."""
+    """Return the model, one fact a line."""
     labels = ", ".join(
         f"{label.name} ({label.polarity})"
         if label.valence is None
@@ -31,5 +31,5 @@ def model_lines(model: ModelInfo) -> str:
 
 
 def model_json(model: ModelInfo) -> str:
-    """The model's fields."""
+    """Return the model as JSON."""
     return json.dumps(dataclasses.asdict(model), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What is said on stderr while rows go by."""
+"""The errors of rows on stderr."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ SHOWN = 20
 
 
 class Report:
-    """Says the first troubles and counts the others."""
+    """Prints the first errors and counts the others."""
 
     def __init__(self, name: str, say: Callable[[str], None]) -> None:
+        """Print with ``say``. ``name``: the file, empty if there is none."""
         self.count = 0
         self._name = name
         self._say = say
 
-    def add(self, trouble: ValenceError | str) -> None:
-        """A row has a trouble, which says where the row is."""
+    def add(self, error: ValenceError | str) -> None:
+        """Count an error, which names its row, and print it if it is among the first."""
         self.count += 1
         if self.count <= SHOWN:
-            self._say(f"{self._name}: {trouble}" if self._name else str(trouble))
+            self._say(f"{self._name}: {error}" if self._name else str(error))
 
     def end(self) -> None:
-        """Say how many there were that were not shown."""
+        """Print how many errors were not shown."""
         if self.count > SHOWN:
             self._say(f"and {self.count - SHOWN} more like these")

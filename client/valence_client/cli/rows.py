@@ -1,4 +1,4 @@
-"""From rows to rows with their outcomes, through one stream or in batches."""
+"""Classify rows, in one stream or in batches."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ if TYPE_CHECKING:
     from valence_client.sync import Client
 
 BAD_ROW = "BAD_ROW"
-# Of a text of a stream, they are the server's trouble: the row may well be answered later.
+# In a stream, these are errors of the server, not of the row: a later run may answer it.
 _NOT_THE_ROWS = (DeadlineExceeded, Overloaded, PermissionDenied, Unauthenticated, Unavailable)
 
 
 def stream(
     client: Client, source: Source, *, overlength: Overlength, max_text_bytes: int
 ) -> Iterator[tuple[Row, Outcome]]:
-    """Each row with its outcome, in order; an error says where the row is.
+    """Yield each row with its outcome, in order. An error names its row.
 
-    Holds as many rows as the stream's window.
+    At most a stream's window of rows is in memory.
 
-    Raises ValenceError where the server gives no more answers, and what the rows raise.
+    Raise ValenceError if the server stops answering, and what the rows raise.
     """
-    asked: deque[Row] = deque()
+    sent: deque[Row] = deque()
 
     def texts() -> Iterator[str]:
         for read in source.rows:
             row = _checked(read, max_text_bytes)
-            asked.append(row)
-            # What is empty keeps the row's place: the server refuses it at no cost.
+            sent.append(row)
+            # An empty text takes the place of a bad row: the server refuses it at no cost.
             yield "" if row.problem else row.text
 
     with closing(client.classify_stream(texts(), overlength=overlength)) as outcomes:
         for outcome in outcomes:
-            row = asked.popleft()
+            row = sent.popleft()
             if row.problem:
                 bad = InvalidText(row.problem, reason=BAD_ROW, description=row.problem)
                 yield row, _placed(bad, source, row)
@@ -63,7 +63,7 @@ def stream(
 def batches(
     client: Client, source: Source, *, overlength: Overlength
 ) -> Iterator[tuple[Row, Outcome]]:
-    """The same for a few texts, each batch within the client's timeout."""
+    """Yield the same for a few texts, each batch within the client's timeout."""
     rows = list(source.rows)
     most = client.model().limits.max_batch_texts if len(rows) > 1 else 1
     for begin in range(0, len(rows), most):
@@ -74,7 +74,7 @@ def batches(
 
 
 def _checked(row: Row, max_text_bytes: int) -> Row:
-    """A longer text would end the whole stream where it passes what the server takes at all."""
+    """Mark a row whose text exceeds the server's limit: it could end the whole stream."""
     if row.problem or len(row.text) <= max_text_bytes // 4:  # no character takes more than 4
         return row
     size = len(row.text.encode(errors="backslashreplace"))
@@ -85,7 +85,7 @@ def _checked(row: Row, max_text_bytes: int) -> Row:
 
 
 def _placed(outcome: Outcome, source: Source, row: Row) -> Outcome:
-    """An error says where its row is."""
+    """Return the outcome. An error names its row."""
     if isinstance(outcome, ValenceError):
         described = isinstance(outcome, InvalidText) and outcome.description
         outcome.args = (f"{source.unit} {row.number}: {described or outcome}",)

@@ -1,4 +1,4 @@
-"""For the tests of programs that use the client: a service with fixed answers, and no model.
+"""A service with fixed answers and no model, for the tests of programs that use the client.
 
 with FakeService({"Lovely.": 0.9, "Awful.": -0.8}) as service:
     with Client(service.address) as client:
@@ -6,6 +6,7 @@ with FakeService({"Lovely.": 0.9, "Awful.": -0.8}) as service:
 """
 
 from valence_client.testing._answers import Answer, Answers, sentiment
-from valence_client.testing._service import MODEL, FakeService
+from valence_client.testing._behaviour import MODEL
+from valence_client.testing._service import FakeService
 
 __all__ = ["MODEL", "Answer", "Answers", "FakeService", "sentiment"]

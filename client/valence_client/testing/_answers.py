@@ -1,4 +1,4 @@
-"""What a fake service is told to answer."""
+"""The answers that a test gives to a fake service."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from valence_client.errors import ServerFailed, ValenceError
 from valence_client.results import LabelScore, ModelRef, Polarity, Sentiment
 
 Answer: TypeAlias = float | Sentiment | ValenceError
-"""A valence, -1 to 1; the whole sentiment; or the error to fail with."""
+"""A valence from -1 to 1, a whole sentiment, or an error to fail with."""
 
 Answers: TypeAlias = Answer | Mapping[str, Answer] | Callable[[str], Answer]
-"""One answer for every text, one by text, or what gives one for a text."""
+"""One answer for every text, one by text, or a function from a text to its answer."""
 
 REVISION = "0" * 40
 
 
 def sentiment(valence: float) -> Sentiment:
-    """As a model of two labels would say it: POSITIVE from 0 on, with a score of 0.5 to 1.
+    """Return the sentiment of a two-label model: POSITIVE from 0 on, with a score of 0.5 to 1.
 
-    Raises ValueError where valence is not within -1 and 1.
+    Raise ValueError if valence is not between -1 and 1.
     """
     if not -1 <= valence <= 1:
         raise ValueError(f"valence is {valence}: give -1 to 1")
@@ -41,7 +41,7 @@ def sentiment(valence: float) -> Sentiment:
 
 
 def answer_to(text: str, answers: Answers) -> Sentiment | ValenceError:
-    """What the text is answered with; the tokens of a sentiment are left to be counted."""
+    """Return the answer to a text. The caller counts the tokens of a sentiment."""
     found: Answer
     if isinstance(answers, Mapping):
         if text not in answers:

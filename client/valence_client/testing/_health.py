@@ -1,4 +1,4 @@
-"""Health of a fake service, which clients watch: grpc.health.v1, always SERVING."""
+"""The health of a fake service, which clients watch: grpc.health.v1, always SERVING."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import grpc
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# HealthCheckResponse(status=SERVING): the only message, not worth a dependency.
+# HealthCheckResponse(status=SERVING). One message is not worth a dependency.
 SERVING = b"\x08\x01"
 
 
 def health_handler() -> grpc.GenericRpcHandler:
-    """Check and Watch; to be added to a server of threads."""
+    """Return the handler of Check and Watch, for a server of threads."""
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Check": grpc.unary_unary_rpc_method_handler(lambda request, context: SERVING),
         "Watch": grpc.unary_stream_rpc_method_handler(_watch),
@@ -24,7 +24,7 @@ def health_handler() -> grpc.GenericRpcHandler:
 
 
 def _watch(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-    """Once, and nothing more until the watcher has gone."""
+    """Yield SERVING once, then wait until the watcher leaves."""
     gone = threading.Event()
     if context.add_callback(gone.set):
         yield SERVING

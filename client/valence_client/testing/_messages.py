@@ -1,4 +1,4 @@
-"""From plain data to the messages of a reply: the client's own way, backwards."""
+"""Convert plain data to messages: the reverse of what the client does."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _POLARITIES = {
     Polarity.UNSPECIFIED: pb.POLARITY_UNSPECIFIED,
 }
 
-# The service's, where they are not the status's own name.
+# The service's reasons that differ from the name of the status.
 _REASONS = {InvalidText: "INVALID_FIELD", Overloaded: "OVERLOADED", ModelFailed: "MODEL_FAILED"}
 
 
 def sentiment_message(sentiment: Sentiment) -> pb.Sentiment:
-    """The sentiment as the service would send it."""
+    """Return the sentiment as the service sends it."""
     return pb.Sentiment(
         label=sentiment.label,
         score=sentiment.score,
@@ -40,7 +40,7 @@ def sentiment_message(sentiment: Sentiment) -> pb.Sentiment:
 
 
 def model_message(model: ModelInfo) -> pb.Model:
-    """The model as the service would describe it."""
+    """Return the model as the service describes it."""
     limits = model.limits
     return pb.Model(
         name=model.name,
@@ -63,9 +63,9 @@ def model_message(model: ModelInfo) -> pb.Model:
 
 
 def status_message(error: ValenceError) -> status_pb2.Status:
-    """The error as the service would tell of it."""
+    """Return the error as the service sends it."""
     status = status_pb2.Status(code=error.code.value[0], message=str(error))
-    # Without a reason it would pass for an error of gRPC's own.
+    # Without a reason the client would take it for an error of gRPC itself.
     reason = error.reason or _REASONS.get(type(error), error.code.name)
     info = error_details_pb2.ErrorInfo(reason=reason, domain="valence")
     if isinstance(error, ServerFailed) and error.incident:

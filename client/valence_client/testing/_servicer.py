@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
-from valence_client.errors import InvalidText, Overloaded, ValenceError
+from valence_client.errors import Overloaded, ValenceError
+from valence_client.testing._behaviour import invalid
 from valence_client.testing._messages import model_message, sentiment_message, status_message
 
 if TYPE_CHECKING:
@@ -15,21 +16,22 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from valence_client.testing._service import FakeService
+    from valence_client.testing._behaviour import Behaviour
 
 
 class Servicer(sentiment_pb2_grpc.SentimentServiceServicer):
     """The service's calls on the wire."""
 
-    def __init__(self, service: FakeService) -> None:
-        self._service = service
+    def __init__(self, behaviour: Behaviour) -> None:
+        """Answer as ``behaviour`` does."""
+        self._behaviour = behaviour
 
     def Classify(
         self, request: pb.ClassifyRequest, context: grpc.ServicerContext
     ) -> pb.ClassifyResponse:
         self._begin(context)
         try:
-            sentiment = self._service.answer(request.text, "text", request.overlength)
+            sentiment = self._behaviour.answer(request.text, "text", request.overlength)
         except ValenceError as error:
             _abort(context, error)
         return pb.ClassifyResponse(sentiment=sentiment_message(sentiment))
@@ -38,13 +40,13 @@ class Servicer(sentiment_pb2_grpc.SentimentServiceServicer):
         self, request: pb.BatchClassifyRequest, context: grpc.ServicerContext
     ) -> pb.BatchClassifyResponse:
         self._begin(context)
-        most = self._service.model.limits.max_batch_texts
+        most = self._behaviour.model.limits.max_batch_texts
         if not 0 < len(request.texts) <= most:
             _abort(context, invalid("texts", f"has {len(request.texts)} texts: send 1 to {most}"))
         response = pb.BatchClassifyResponse()
         for index, text in enumerate(request.texts):
             try:
-                sentiment = self._service.answer(text, f"texts[{index}]", request.overlength)
+                sentiment = self._behaviour.answer(text, f"texts[{index}]", request.overlength)
                 response.results.add(sentiment=sentiment_message(sentiment))
             except ValenceError as error:
                 response.results.add(error=status_message(error))
@@ -60,7 +62,7 @@ class Servicer(sentiment_pb2_grpc.SentimentServiceServicer):
                 options = request.options
             response = pb.StreamClassifyResponse(id=request.id)
             try:
-                sentiment = self._service.answer(request.text, "text", options.overlength)
+                sentiment = self._behaviour.answer(request.text, "text", options.overlength)
                 response.sentiment.CopyFrom(sentiment_message(sentiment))
             except ValenceError as error:
                 response.error.CopyFrom(status_message(error))
@@ -70,18 +72,11 @@ class Servicer(sentiment_pb2_grpc.SentimentServiceServicer):
         self, request: pb.GetModelRequest, context: grpc.ServicerContext
     ) -> pb.GetModelResponse:
         self._begin(context)
-        return pb.GetModelResponse(model=model_message(self._service.model))
+        return pb.GetModelResponse(model=model_message(self._behaviour.model))
 
     def _begin(self, context: grpc.ServicerContext) -> None:
-        if (failure := self._service.next_failure()) is not None:
+        if (failure := self._behaviour.next_failure()) is not None:
             _abort(context, failure)
-
-
-def invalid(field: str, description: str) -> InvalidText:
-    """The error of a field that breaks a rule."""
-    return InvalidText(
-        f"{field}: {description}", reason="INVALID_FIELD", field=field, description=description
-    )
 
 
 def _abort(context: grpc.ServicerContext, error: ValenceError) -> NoReturn:

@@ -1,1 +1,1 @@
-"""Rows of files: lines, CSV and TSV, JSONL, Parquet. None is ever read whole."""
+"""Read rows of files: lines, CSV and TSV, JSONL, Parquet. No file is held in memory whole."""

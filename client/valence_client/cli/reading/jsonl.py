@@ -1,4 +1,4 @@
-"""JSONL: an object a line."""
+"""Read JSONL: one object a line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 UNPARSED = "unparsed"
-"""Where the output has a line that is no object."""
+"""The output's field for a line that is not an object."""
 
 
 class Objects:
-    """The objects of a file; blank lines are none. Raises FileError."""
+    """The objects of a file. Blank lines are skipped."""
 
     def __init__(self, file: BinaryIO, *, name: str, field: str | None) -> None:
+        """Read the first object. Raise FileError if it lacks the field with the texts."""
         self._name = name
         self._field = field
         self._known = False
@@ -46,7 +47,7 @@ class Objects:
         return Row(line.number, line.position, value, text, problem, written)
 
     def _choose(self, first: Mapping[str, Any]) -> str:
-        """The field with the texts, by the first object that there is."""
+        """Return the field with the texts, given the first object."""
         field = self._field
         if field is None and len(first) == 1:
             return next(iter(first))
@@ -78,11 +79,11 @@ def _parsed(written: str) -> tuple[Any, str]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _text_at(value: Mapping[str, Any], field: str) -> tuple[str, str]:
-    """The text, or what is wrong."""
+    """Return the text and an empty string, or an empty text and the problem."""
     found = _find(value, field)
     if found is _MISSING:
         return "", f"has no field {field!r}"
@@ -92,7 +93,7 @@ def _text_at(value: Mapping[str, Any], field: str) -> tuple[str, str]:
 
 
 def _find(value: Mapping[str, Any], field: str) -> Any:
-    """The field of that name, or where its dots lead: ``review.body``."""
+    """Return the field of that name, or the nested one of a dotted name: ``review.body``."""
     if field in value:
         return value[field]
     found: Any = value

@@ -1,4 +1,4 @@
-"""Physical lines of a file of bytes, and the format that is nothing but lines."""
+"""Read lines: those of any text format, and the format whose rows are lines."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from valence_client.cli.reading.row import FileError, Row
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Twice the longest text that any server can be told to take; more is no row but another kind of
-# file, and would be held in memory.
+# Twice the largest text limit that a server can have. A longer line means another kind of file, and
+# would be held in memory.
 MAX_LINE_BYTES = 32 << 20
 SHOWN_CHARACTERS = 1000
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -20,19 +20,19 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line with its end, decoded as far as it can be."""
+    """A line with its end, decoded as far as possible."""
 
     number: int
     position: int
-    """The bytes up to its end."""
+    """The number of bytes up to its end."""
     text: str
     problem: str
     whole: bool = True
-    """False where it is longer than MAX_LINE_BYTES: then the text is its beginning."""
+    """False if it is longer than MAX_LINE_BYTES; then the text is its beginning."""
 
 
 def read_lines(file: BinaryIO, *, name: str) -> Iterator[Line]:
-    """Each line. Only LF ends one. Raises FileError where the file is UTF-16."""
+    """Yield each line. Only LF ends a line. Raise FileError if the file is UTF-16."""
     position = number = 0
     while content := file.readline(MAX_LINE_BYTES):
         position += len(content)
@@ -56,14 +56,14 @@ def read_lines(file: BinaryIO, *, name: str) -> Iterator[Line]:
 
 
 def read_plain(file: BinaryIO, *, name: str) -> Iterator[Row]:
-    """A row for each line, blank ones too: the k-th record is the k-th line's."""
+    """Yield a row for each line, blank ones too: the k-th record is that of the k-th line."""
     for line in read_lines(file, name=name):
         text = line.text.removesuffix("\n").removesuffix("\r")
         yield Row(line.number, line.position, {"text": text}, text, line.problem)
 
 
 def _decoded(content: bytes) -> tuple[str, str]:
-    """The text, and what is wrong with it."""
+    """Return the text, and its problem or an empty string."""
     try:
         return content.decode(), ""
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Parquet, where pyarrow is there."""
+"""Read Parquet, if pyarrow is installed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from valence_client.cli.reading.row import FileError, Row, choose_column
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What is held at a time, on top of what pyarrow keeps of a row group.
+# Rows in memory at a time, on top of pyarrow's part of a row group.
 BATCH_ROWS = 1024
 
 
 class Parquet:
-    """A Parquet file. Raises FileError."""
+    """A Parquet file."""
 
     def __init__(self, path: str, *, column: str | None) -> None:
+        """Open the file and find the column with the texts. Raise FileError."""
         try:
             import pyarrow as pa
             from pyarrow.parquet import ParquetFile
@@ -35,7 +36,7 @@ class Parquet:
         self._column = choose_column(self.columns, column, name=path)
 
     def rows(self) -> Iterator[Row]:
-        """Each row, a batch of them in memory at a time."""
+        """Yield each row, with one batch of rows in memory at a time. Raise FileError."""
         number = 0
         batches = self._file.iter_batches(BATCH_ROWS, use_threads=False)
         try:

@@ -1,4 +1,4 @@
-"""What every format is read into."""
+"""The rows and sources that every format is read into."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ LISTED_NAMES = 30
 
 
 class FileError(Exception):
-    """A file cannot be read or continued as a whole. The message names it and says what to do."""
+    """A whole file cannot be read or continued. The message names it and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the input: it has one record in the output, whatever is wrong with it."""
+    """One row of the input. It has one record in the output, even if it is bad."""
 
     number: int
-    """Its line, or in Parquet its row; the first is 1."""
+    """The number of its line, or in Parquet of its row; the first is 1."""
     position: int
-    """How much of the input has been read after it, in the unit of ``Source.total``."""
+    """How much of the input ends with this row, in the unit of ``Source.total``."""
     columns: dict[str, Any]
-    """What the input says, which the output repeats."""
+    """The input's columns, which the output repeats."""
     text: str = ""
     problem: str = ""
-    """Why there is no text to classify; empty where there is one."""
+    """Why there is no text to classify; empty if there is one."""
     json: str = ""
-    """The columns as a JSON object just as it was written, where it was."""
+    """The columns as the JSON object of the input; empty for other formats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +38,23 @@ class Source:
 
     name: str
     total: int | None
-    """Its bytes, or in Parquet its rows, for the progress bar; None where nobody knows."""
+    """The number of its bytes, or in Parquet of its rows, for the progress bar; None if unknown."""
     columns: tuple[str, ...] | None
-    """Of every row; in JSONL of the first, and None where that one is no object."""
+    """The columns of every row. In JSONL those of the first row, or None if it is not an object."""
     rows: Iterator[Row]
     unit: str = "line"
-    """What ``Row.number`` counts."""
+    """The unit that ``Row.number`` counts."""
 
 
-def choose_column(columns: Sequence[str], asked: str | None, *, name: str) -> str:
-    """The column with the texts. Raises FileError, which lists those that there are."""
+def choose_column(columns: Sequence[str], given: str | None, *, name: str) -> str:
+    """Return the column with the texts. Raise FileError, which lists the columns."""
     twice = next((column for column in columns if columns.count(column) > 1), None)
     if twice is not None:
         raise FileError(f"{name}: two columns are called {twice!r}: rename one")
-    if asked is not None and asked in columns:
-        return asked
-    if asked is not None:
-        raise FileError(f"{name} has no column {asked!r}; it has {listed(columns)}")
+    if given is not None and given in columns:
+        return given
+    if given is not None:
+        raise FileError(f"{name} has no column {given!r}; it has {listed(columns)}")
     if len(columns) == 1:
         return columns[0]
     if "text" in columns:
@@ -66,7 +66,7 @@ def choose_column(columns: Sequence[str], asked: str | None, *, name: str) -> st
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a message, the first of them where there are very many."""
+    """Return the names for a message; only the first ones if there are many."""
     shown = list(names)
     more = len(shown) - LISTED_NAMES
     return ", ".join(shown[:LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""From a path and a format to its rows."""
+"""Open a path in a format as a source of rows."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _BY_SUFFIX: dict[str, InputFormat] = {
 }
 
 
-def input_format(path: str, asked: InputFormat | None) -> InputFormat:
-    """The format asked for, or the one that the name ends with; lines for stdin.
+def input_format(path: str, given: InputFormat | None) -> InputFormat:
+    """Return the format given, or else that of the name's end; lines for stdin.
 
-    Raises FileError.
+    Raise FileError if the name's end is unknown.
     """
-    if asked is not None:
-        return asked
+    if given is not None:
+        return given
     if path == STDIN:
         return "lines"
     found = _BY_SUFFIX.get(Path(path).suffix.lower())
@@ -54,7 +54,7 @@ def open_source(
     field: str | None = None,
     delimiter: str | None = None,
 ) -> Iterator[Source]:
-    """Open a file, or stdin for ``-``, and read what tells its columns. Raises FileError."""
+    """Open a file, or stdin for ``-``, and read its columns. Raise FileError."""
     if kind == "parquet":
         yield from _parquet(path, column)
         return
@@ -102,7 +102,7 @@ def _parquet(path: str, column: str | None) -> Iterator[Source]:
     from valence_client.cli.reading.parquet import Parquet
 
     if path == STDIN:
-        raise FileError("Parquet is read from its end, so not from stdin: give its --file")
+        raise FileError("Parquet is read from its end, so not from stdin: give a --file")
     parquet = Parquet(path, column=column)
     try:
         yield Source(path, parquet.total, parquet.columns, parquet.rows(), unit="row")

@@ -1,4 +1,4 @@
-"""CSV and TSV, with quoted line ends, as Excel and the csv module write them."""
+"""Read CSV and TSV as Excel and the csv module write them, with quoted line ends."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ OTHER_DELIMITERS = ";\t|,"
 
 
 class Table:
-    """A table whose first record names its columns. Raises FileError."""
+    """A table whose first record names its columns."""
 
     def __init__(self, file: BinaryIO, *, name: str, delimiter: str, column: str | None) -> None:
-        # The server refuses what is too long for it in words that name its limit, so a field may
-        # be longer than csv's own limit. One that passes this, too, has a quote that is left open.
+        """Read the header. Raise FileError if it is missing, bad or lacks the column."""
+        # A field may be longer than csv's own limit: the server refuses it with its own limit in
+        # the message. A field that exceeds even this limit has a quote that is left open.
         csv.field_size_limit(MAX_LINE_BYTES)
         self._name = name
         self._lines = read_lines(file, name=name)
@@ -42,7 +43,7 @@ class Table:
         self._column = choose_column(self.columns, column, name=name)
 
     def rows(self) -> Iterator[Row]:
-        """Each record after the header. Raises FileError where what follows cannot be told."""
+        """Yield each record after the header. Raise FileError if the rest cannot be parsed."""
         for number, cells, problem in self._records():
             missing = len(self.columns) - len(cells)
             columns = dict(zip(self.columns, cells + [""] * missing, strict=False))
@@ -57,7 +58,7 @@ class Table:
             )
 
     def _records(self) -> Iterator[tuple[int, list[str], str]]:
-        """The line that each begins at, its cells, and what is wrong with it."""
+        """Yield each record: the line where it begins, its cells, and its problem if any."""
         while True:
             number, self._problem = self._number + 1, ""
             try:
@@ -68,11 +69,11 @@ class Table:
                         f"{self._name}:{number}: a field is longer than {MAX_LINE_BYTES} "
                         "characters: is a quote left open?"
                     ) from None
-                # The only other one: a carriage return that ends no line.
+                # The only other error: a carriage return that ends no line.
                 cells, self._problem = [""], "has a carriage return outside of quotes"
             if cells is None:
                 return
-            if self._ended:  # the reader wanted another line to complete this record
+            if self._ended:  # the reader needed another line to complete this record
                 self._problem = self._problem or "has a quote that is left open to the file's end"
             if cells:
                 yield number, cells, self._problem

@@ -1,1 +1,1 @@
-"""Records of sentiments: JSONL, CSV and TSV, a table for people. One for each row, in order."""
+"""Write one record for each row, in order: JSONL, CSV and TSV, or a table for people."""

@@ -1,4 +1,4 @@
-"""CSV and TSV: the input's columns, then six of the sentiment's."""
+"""Write CSV and TSV: the input's columns, then six of the sentiment."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ ADDED = ("label", "score", "polarity", "valence", "truncated", "error")
 
 
 class Delimited:
-    """A record for each row. Raises FileError where a column is there already.
-
-    The columns are those of every row, or of the first; the prefix stands before those added.
-    """
+    """A record for each row."""
 
     def __init__(
         self, columns: Sequence[str], *, name: str, delimiter: str = ",", prefix: str = ""
     ) -> None:
+        """Take the input's columns. Raise FileError if an added one is among them."""
         added = [prefix + column for column in ADDED]
         clash = next((column for column in added if column in columns), None)
         if clash is not None:
             raise FileError(
-                f"{name} has a column {clash!r} of its own: name the added ones otherwise, as with "
+                f"{name} has a column {clash!r} of its own: rename the added ones, as with "
                 "--prefix sentiment_"
             )
         self._columns = tuple(columns)
@@ -41,23 +39,24 @@ class Delimited:
         self._writer = csv.writer(self, delimiter=delimiter)
 
     def write(self, record: str) -> None:
-        """What the csv module calls. Its CR LF makes it quote both; LF ends a record here."""
+        """Take a record from the csv module, and end it with LF."""
+        # The module's own end, CR LF, makes it quote cells that hold either.
         self._written = record.removesuffix("\r\n") + "\n"
 
     def header(self) -> bytes:
-        """The names of the columns."""
+        """Return the names of the columns."""
         return self._encoded(self._all)
 
     def record(self, row: Row, outcome: Outcome) -> bytes:
-        """The fields that the columns have no place for are left out: see ``left_out``."""
+        """Return the record of a row, without the fields of ``left_out``."""
         return self._encoded([*self._cells(row), *_added(outcome)])
 
     def left_out(self, row: Row) -> list[str]:
-        """The fields of a row that the columns have no place for."""
+        """Return the fields of a row that have no column."""
         return [name for name in row.columns if name not in self._columns]
 
     def complete(self, file: BinaryIO) -> Iterator[bytes]:
-        """The header and each record; a line's end within quotes ends none."""
+        """Yield the header and each complete record. A line end within quotes ends none."""
         record = b""
         for line in file:
             record += line
@@ -66,16 +65,16 @@ class Delimited:
                 record = b""
 
     def may_begin(self, cut: bytes) -> bool:
-        """Whether the header begins so."""
+        """Return whether the header begins with ``cut``."""
         return self.header().startswith(cut)
 
     def belongs(self, record: bytes, row: Row) -> bool:
-        """Whether its first cells are the row's."""
-        # The empty cell is there for the delimiter before it.
+        """Return whether its first cells are the row's."""
+        # The empty cell adds the delimiter before it.
         return record.startswith(self._encoded([*self._cells(row), ""])[:-1])
 
     def has_error(self, record: bytes) -> bool:
-        """Whether its last cell says something."""
+        """Return whether its last cell, the error, has content."""
         return not record.endswith(to_bytes(self._delimiter + "\n"))
 
     def _cells(self, row: Row) -> list[str]:

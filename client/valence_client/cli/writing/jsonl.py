@@ -1,4 +1,4 @@
-"""JSONL: the input's fields, then the sentiment's or the error."""
+"""Write JSONL: the input's fields, then those of the sentiment or the error."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ ADDED = frozenset(
 
 
 class Jsonl:
-    """An object for each row. The prefix stands before the names that are added."""
+    """An object for each row."""
 
     def __init__(self, *, prefix: str = "", name: str = "") -> None:
+        """Add fields whose names begin with ``prefix``. ``name``: the input, for messages."""
         self._prefix = prefix
         self._name = name
         self._added = frozenset(prefix + field for field in ADDED)
 
     def header(self) -> bytes:
-        """Nothing."""
+        """Return nothing: JSONL has no header."""
         return b""
 
     def record(self, row: Row, outcome: Outcome) -> bytes:
-        """Raises FileError where the row has a field of a name that is to be added."""
+        """Return the record of a row. Raise FileError if the row has an added field already."""
         if not self._added.isdisjoint(row.columns):
             clash = min(self._added.intersection(row.columns))
             raise FileError(
-                f"{self._name}:{row.number} has a field {clash!r} of its own: name the added ones "
-                "otherwise, as with --prefix sentiment_"
+                f"{self._name}:{row.number} has a field {clash!r} of its own: rename the added "
+                "ones, as with --prefix sentiment_"
             )
         if isinstance(outcome, ValenceError):
             added: dict[str, Any] = {"error": error_fields(outcome)}
@@ -52,32 +53,32 @@ class Jsonl:
         return _beginning(row) + to_bytes(to_json(added)[1:] + "\n")
 
     def complete(self, file: BinaryIO) -> Iterator[bytes]:
-        """Each line that has its end."""
+        """Return the lines that have their end."""
         return (line for line in file if line.endswith(b"\n"))
 
     def may_begin(self, cut: bytes) -> bool:
-        """Whether it may be an object."""
+        """Return whether ``cut`` may begin an object."""
         return b"{".startswith(cut[:1])
 
     def belongs(self, record: bytes, row: Row) -> bool:
-        """Whether it begins as the row does, and has a sentiment or an error."""
+        """Return whether it begins with the row's fields, and has a sentiment or an error."""
         fields = _parsed(record)
         answered = f"{self._prefix}label" in fields or f"{self._prefix}error" in fields
         return answered and record.startswith(_beginning(row))
 
     def has_error(self, record: bytes) -> bool:
-        """Whether there is one."""
+        """Return whether the record has an error."""
         return f"{self._prefix}error" in _parsed(record)
 
 
 def _beginning(row: Row) -> bytes:
-    """The row's object without its end, ready for more fields: ``{"id": 1, ``."""
+    """Return the row's object without its end, ready for more fields: ``{"id": 1, ``."""
     opened = (row.json or to_json(row.columns))[:-1].rstrip()
     return to_bytes(opened + ", " if row.columns else opened)
 
 
 def _parsed(record: bytes) -> dict[str, Any]:
-    """Its fields; none where it is no object."""
+    """Return the fields of a record; none if it is not an object."""
     try:
         fields = json.loads(record)
     except (ValueError, RecursionError):

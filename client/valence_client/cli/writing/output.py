@@ -1,4 +1,4 @@
-"""Where records go, and the formats by name."""
+"""Open the output, and choose its format."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _BY_SUFFIX: dict[str, OutputFormat] = {
 }
 
 
-def output_format(path: str | None, asked: OutputFormat | None) -> OutputFormat:
-    """The format asked for, or the one that the name ends with; a table for stdout.
+def output_format(path: str | None, given: OutputFormat | None) -> OutputFormat:
+    """Return the format given, or else that of the name's end; a table for stdout.
 
-    Raises FileError.
+    Raise FileError if the name's end is unknown.
     """
-    if asked is not None:
-        return asked
+    if given is not None:
+        return given
     if path is None:
         return "table"
     found = _BY_SUFFIX.get(Path(path).suffix.lower())
@@ -50,7 +50,7 @@ def output_format(path: str | None, asked: OutputFormat | None) -> OutputFormat:
 
 
 def make_format(kind: OutputFormat, source: Source, *, prefix: str, to_stdout: bool) -> AnyFormat:
-    """What makes the records. Raises FileError where the input has no columns for it."""
+    """Return the format that makes the records. Raise FileError if the columns do not allow it."""
     if kind == "table" and not to_stdout:
         return Table()
     if kind == "table":
@@ -60,15 +60,15 @@ def make_format(kind: OutputFormat, source: Source, *, prefix: str, to_stdout: b
         return Jsonl(prefix=prefix, name=source.name)
     if source.columns is None:
         raise FileError(
-            f"{source.name}: its first row is no JSON object, and the columns are that one's: "
-            "mend it, or write JSONL"
+            f"{source.name}: its first row gives the columns, but is not a JSON object: mend it, "
+            "or write JSONL"
         )
     delimiter = "\t" if kind == "tsv" else ","
     return Delimited(source.columns, name=source.name, delimiter=delimiter, prefix=prefix)
 
 
 def check_output(path: str, source: str, *, resume: bool, overwrite: bool) -> None:
-    """Raises FileError where writing there would destroy what is there."""
+    """Raise FileError if writing to the path would destroy its content."""
     output = Path(path)
     if not output.exists():
         return
@@ -82,9 +82,9 @@ def check_output(path: str, source: str, *, resume: bool, overwrite: bool) -> No
 def open_output(
     path: str, form: AnyFormat, source: Source, *, resume: bool
 ) -> Iterator[tuple[BinaryIO, Kept]]:
-    """Open the file, at the end of what stays of it, with the header written.
+    """Open the file after its last complete record, with the header written.
 
-    With resume, the rows that the file has records of are taken from the source. Raises FileError.
+    With ``resume``, skip the rows of the source that have a record already. Raise FileError.
     """
     kept = Kept()
     try:
@@ -105,14 +105,14 @@ def open_output(
 
 
 def _opened(path: str) -> BinaryIO:
-    """A file keeps its content until it is known what to do with it; a pipe or device has none."""
+    """Open a file with its content, a pipe or device for writing."""
     if not Path(path).exists():
         return Path(path).open("x+b")
     return Path(path).open("r+b" if Path(path).is_file() else "wb")
 
 
 def _lock(file: BinaryIO, path: str) -> None:
-    """Two that continue the same file would write each row twice. Raises FileError."""
+    """Lock the file: two runs that continue it would write each row twice. Raise FileError."""
     try:
         import fcntl
     except ModuleNotFoundError:  # Windows
@@ -121,5 +121,5 @@ def _lock(file: BinaryIO, path: str) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise FileError(f"{path} is being written by another process: wait for it") from None
-    except OSError:  # not every file system knows locks
+    except OSError:  # not every file system has locks
         return

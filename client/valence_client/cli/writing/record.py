@@ -1,4 +1,4 @@
-"""What every format offers, and what is said of a text whatever the format."""
+"""The interface of every format, and the fields that formats share."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
 
 
 class Format(Protocol):
-    """From rows and outcomes to records."""
+    """Makes records from rows and outcomes."""
 
     def header(self) -> bytes:
-        """What stands before the first record."""
+        """Return the bytes before the first record."""
         ...
 
     def record(self, row: Row, outcome: Outcome) -> bytes:
-        """A record, with its end."""
+        """Return a record, with its end."""
         ...
 
 
 class ResumableFormat(Format, Protocol):
-    """A format whose records can be told apart again."""
+    """A format whose records can be read back."""
 
     def complete(self, file: BinaryIO) -> Iterator[bytes]:
-        """The header, if there is one, and the records of a file; not what was cut off."""
+        """Yield the header, if there is one, and the records of a file, but no incomplete one."""
         ...
 
     def may_begin(self, cut: bytes) -> bool:
-        """Whether a file of this format may begin so, where nothing of it is complete."""
+        """Return whether a file without a complete record may begin with ``cut``."""
         ...
 
     def belongs(self, record: bytes, row: Row) -> bool:
-        """Whether the record is one of this row."""
+        """Return whether the record is that of this row."""
         ...
 
     def has_error(self, record: bytes) -> bool:
-        """Whether a record that belongs to its row has an error."""
+        """Return whether a record that belongs to its row has an error."""
         ...
 
 
 def sentiment_fields(sentiment: Sentiment) -> dict[str, Any]:
-    """Everything that was said of a text. By hand: dataclasses.asdict takes ten times as long."""
+    """Return every field of a sentiment. dataclasses.asdict takes ten times as long."""
     timings = sentiment.timings
     return {
         "label": sentiment.label,
@@ -69,12 +69,12 @@ def sentiment_fields(sentiment: Sentiment) -> dict[str, Any]:
 
 
 def error_fields(error: ValenceError) -> dict[str, Any]:
-    """What an error knows."""
+    """Return every field of an error."""
     return {"message": str(error), **vars(error), "code": error.code.name}
 
 
 def to_json(value: object) -> str:
-    """One line. What JSON has no word for is written as text, and no number as null."""
+    """Return one line of JSON. A value that JSON lacks becomes text, NaN and infinity null."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
     except ValueError:
@@ -90,5 +90,5 @@ def _finite(value: object) -> object:
 
 
 def to_bytes(text: str) -> bytes:
-    """UTF-8. A lone surrogate, which UTF-8 has not, stays the escape that JSON writes for it."""
+    """Return UTF-8. A lone surrogate, which UTF-8 lacks, becomes JSON's escape for it."""
     return text.encode(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Which part of a half-written output stays."""
+"""Find the part of a half-written output that --resume keeps."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class Kept:
-    """What a file has already."""
+    """The part of a file that is kept."""
 
     records: int = 0
     end_bytes: int = 0
-    """Where the next record belongs; what stands there now was cut off in the writing."""
+    """Where the next record begins, over an incomplete one if there is one."""
     errors: int = 0
     position: int = 0
-    """Of the last row that has a record, as in Row."""
+    """The ``Row.position`` of the last row that has a record."""
 
 
 def keep(file: BinaryIO, form: ResumableFormat, rows: Iterator[Row], *, name: str) -> Kept:
-    """Take from the rows those that the file has a record of.
+    """Skip the rows that have a record in the file, and return what is kept.
 
-    The k-th record is the k-th row's. Raises FileError where one is not.
+    The k-th record is that of the k-th row. Raise FileError if one is not.
     """
     kept = Kept()
     complete = form.complete(file)
@@ -44,20 +44,20 @@ def keep(file: BinaryIO, form: ResumableFormat, rows: Iterator[Row], *, name: st
         if row is None:
             raise _refusal(name, f"it has more than the {kept.records} records of this input")
         if not form.belongs(record, row):
-            raise _refusal(name, f"its record {kept.records + 1} has not what row {row.number} has")
+            raise _refusal(name, f"its record {kept.records + 1} differs from row {row.number}")
         kept.records += 1
         kept.end_bytes += len(record)
         kept.errors += form.has_error(record)
         kept.position = row.position
-    # What is cut off is lost for good: it must not be somebody's other file.
+    # The incomplete record will be overwritten: first make sure that this is not another file.
     file.seek(0)
     if kept.end_bytes == 0 and not form.may_begin(file.read(len(header) or 1)):
-        raise _refusal(name, "it begins otherwise")
+        raise _refusal(name, "it begins differently")
     return kept
 
 
 def _refusal(name: str, why: str) -> FileError:
     return FileError(
         f"{name} is not the output of this input: {why}. Resume with the same input and options, "
-        "or begin anew with --overwrite"
+        "or start again with --overwrite"
     )

@@ -1,4 +1,4 @@
-"""A table for people: ``POSITIVE  0.97  I loved every minute of it``."""
+"""Write a table for people: ``POSITIVE  0.97  I loved every minute of it``."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ class Table:
     """A line for each row: label, score and text."""
 
     def __init__(self, *, encoding: str = "utf-8", coloured: bool = False) -> None:
+        """Write in the encoding of the terminal, in colour if ``coloured``."""
         self._encoding = encoding
         self._coloured = coloured
 
     def header(self) -> bytes:
-        """Nothing."""
+        """Return nothing: the table has no header."""
         return b""
 
     def record(self, row: Row, outcome: Outcome) -> bytes:
-        """The text on one line, and how much of it was read where that is not all."""
+        """Return the text on one line, and how much of it was read if that is not all."""
         text = _one_line(row.text)
         if isinstance(outcome, ValenceError):
             label, score, colour = "ERROR", "   -", _ERROR_COLOUR
@@ -39,10 +40,10 @@ class Table:
         label = f"{_one_line(label):<8}"
         if self._coloured and colour:
             label = colour + label + _PLAIN
-        # A text that the terminal cannot show is no reason to fail.
+        # A text that the terminal cannot show must not fail the command.
         return f"{label}  {score}  {text}\n".encode(self._encoding, errors="backslashreplace")
 
 
 def _one_line(text: str) -> str:
-    """Without line ends, and without what could steer a terminal."""
+    """Return the text without line ends and the control characters of terminals."""
     return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))

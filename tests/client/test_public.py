@@ -1,4 +1,4 @@
-"""The two clients offer the same, and bring no more than they say."""
+"""What the package offers, and that it brings no more than it says."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ METHODS = [name for name in vars(Client) if not name.startswith("_")]
 def parameters(kind: type, name: str) -> list[tuple[str, object, object]]:
     signature = inspect.signature(getattr(kind, name))
     return [(p.name, p.kind, p.default) for p in signature.parameters.values()]
-
-
-def test_same_methods() -> None:
-    assert [name for name in vars(AsyncClient) if not name.startswith("_")] == METHODS
-
-
-@pytest.mark.parametrize("name", ["__init__", *METHODS])
-def test_same_parameters(name: str) -> None:
-    assert parameters(Client, name) == parameters(AsyncClient, name)
 
 
 @pytest.mark.parametrize("name", METHODS)
