@@ -56,7 +56,7 @@ class FakeClassifier:
         self.canary: Callable[[], Any] = lambda: [sentiment_of(CANARY)]
         """What it answers the canary."""
         self.canaries = 0
-        self.cuts: list[list[str]] = []
+        self.batches: list[list[str]] = []
         self.threads: set[int] = set()
         self._gate = threading.Condition()
         self._permits = 0 if held else math.inf
@@ -89,7 +89,7 @@ class FakeClassifier:
         if list(texts) == [CANARY]:
             return self._sing()
         with self._gate:
-            self.cuts.append(list(texts))
+            self.batches.append(list(texts))
             self.threads.add(threading.get_ident())
             self._waiting = True
             self._loop.call_soon_threadsafe(self._started.put_nowait, list(texts))

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from valence_service.core.errors import ModelFailed, Unhealthy
-from valence_service.scheduler import batcher as batcher_module
-from valence_service.scheduler import monitor
+from valence_service.scheduler import monitor, worker
 from valence_service.scheduler.batcher import Batcher
 from valence_service.scheduler.monitor import ModelLost
 
@@ -21,7 +20,7 @@ HANG_SECONDS = 6.0
 @pytest.fixture(autouse=True)
 def _polls_at_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "POLL_SECONDS", 0)
-    monkeypatch.setattr(batcher_module, "RECOVERY_SECONDS", 0)
+    monkeypatch.setattr(worker, "RECOVERY_SECONDS", 0)
 
 
 class Watched:

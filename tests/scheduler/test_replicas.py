@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from valence_service.core.errors import Draining, ModelFailed, Unhealthy
 from valence_service.core.sentiment import LabelScore, Polarity, Sentiment
-from valence_service.scheduler import batcher as batcher_module
+from valence_service.scheduler import worker
 from valence_service.scheduler.batcher import Batcher
 from valence_service.scheduler.canary import Canary, ReplicaBroken
 from valence_service.scheduler.queue import Flow
@@ -27,7 +27,7 @@ from tests.scheduler.fakes import (
 
 @pytest.fixture(autouse=True)
 def _recovers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batcher_module, "RECOVERY_SECONDS", 0)
+    monkeypatch.setattr(worker, "RECOVERY_SECONDS", 0)
 
 
 def answer(score: float, polarity: Polarity = Polarity.POSITIVE) -> list[Sentiment]:
@@ -118,10 +118,10 @@ async def test_what_a_broken_replica_leaves_another_computes() -> None:
         sick.release()
         assert [said(await answer) for answer in answers] == [*"abcdefgh"]
         assert batcher.broken_replicas == 1
-        cuts_of_the_sick = len(sick.cuts)
+        batches_of_the_sick = len(sick.batches)
         for text in "ijkl":
             assert said(await submit(batcher, text)) == text
-        assert len(sick.cuts) == cuts_of_the_sick
+        assert len(sick.batches) == batches_of_the_sick
         assert batcher.idle
 
 
@@ -160,7 +160,7 @@ async def test_a_thread_that_has_ended_is_replaced() -> None:
     async with batching(fake) as batcher:
         await submit(batcher, "a")
         # What is left where a thread could not be started, or has died.
-        batcher._workers[0].thread.shutdown()
+        batcher._replicas[0].end_thread()
         with pytest.raises(Unhealthy):
             await submit(batcher, "b")
         while batcher.broken_replicas:
@@ -185,7 +185,7 @@ async def test_who_leaves_a_broken_replica_is_not_computed(leave_at: str) -> Non
         well.release()
         await answers["ba".index(on_sick)]
         assert said(await submit(batcher, "c")) == "c"
-    assert [on_sick] not in well.cuts
+    assert [on_sick] not in well.batches
 
 
 async def test_closing_fails_what_a_broken_replica_left() -> None:

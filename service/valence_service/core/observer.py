@@ -1,4 +1,4 @@
-"""What can be told of the engine's work, in plain facts."""
+"""What the scheduler reports of its work."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TextCounters:
-    """What became of the texts that were queued. The event loop counts, any thread may read."""
+    """Texts that were queued, by outcome. The event loop counts, any thread may read."""
 
     answered: int = 0
     failed: int = 0
     """The model failed on them."""
     dropped: int = 0
-    """They left the queue uncomputed: nobody waited any more, or it was too late, or the end."""
+    """They left the queue uncomputed: their callers left, they were late or the server ended."""
     wasted: int = 0
-    """They were computed, and nobody waited any more."""
+    """They were computed after their callers had left."""
 
 
 class Observer(Protocol):
-    """Is told of each batch, on the event loop: it must be quick, and not raise."""
+    """Observes each batch, on the event loop: it must be quick, and not raise."""
 
     def computed(self, waits: Sequence[float], seconds: float) -> None:
-        """A batch was computed in so many seconds, after its texts had waited so long each."""
+        """Observe a batch: the seconds that each text waited, and that the computation took."""
 
 
 class NoObserver:
-    """Is told, and does nothing."""
+    """Observes nothing."""
 
     def computed(self, waits: Sequence[float], seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Does the model still answer? Watched while it serves; when idle, the canary is asked."""
+"""Monitor whether the model answers while it serves; when it is idle, ask the canary."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ log = structlog.get_logger()
 
 
 class ModelLost(Exception):
-    """The model has not answered for too long: a new process is the cure."""
+    """The model has not answered for too long: only a new process helps."""
 
 
-async def watch(batcher: Batcher, tell: Callable[[bool], None], *, hang_seconds: float) -> None:
-    """Tell of each change between healthy and not, until cancelled. Starts healthy.
+async def watch(
+    batcher: Batcher, on_health_change: Callable[[bool], None], *, hang_seconds: float
+) -> None:
+    """Call on_health_change at each transition between healthy and not. Starts healthy.
 
-    Not healthy is a batch that has been computing for half of hang_seconds, and a replica that
-    does not answer the canary. Raises ModelLost after as long again without a recovery.
+    The model is not healthy while a batch has been computing for half of hang_seconds, or a
+    replica does not answer the canary. Raise ModelLost after as long again without a recovery.
     """
     loop = asyncio.get_running_loop()
     asked_at = loop.time()
@@ -44,17 +46,17 @@ async def watch(batcher: Batcher, tell: Callable[[bool], None], *, hang_seconds:
         if reason and unhealthy_since is None:
             unhealthy_since = loop.time()
             log.error("model", healthy=False, reason=reason)
-            tell(False)
+            on_health_change(False)
         elif not reason and unhealthy_since is not None:
             unhealthy_since = None
             log.warning("model", healthy=True)
-            tell(True)
+            on_health_change(True)
         elif unhealthy_since is not None and loop.time() - unhealthy_since >= hang_seconds / 2:
             raise ModelLost(f"the model no longer answers: {reason}")
 
 
 def _trouble(batcher: Batcher, stalled_seconds: float) -> str:
-    """What is wrong without asking; empty where nothing is."""
+    """Return what is wrong without asking the canary; an empty string if nothing is."""
     if batcher.stalled_seconds >= stalled_seconds:
         return f"a batch has been computing for {batcher.stalled_seconds:.1f} s"
     if batcher.broken_replicas:

@@ -1,0 +1,43 @@
+"""Estimate how fast the replicas compute, from the batches that they have computed."""
+
+from __future__ import annotations
+
+import math
+
+# Decay factor: a sample's weight halves every three batches.
+DECAY = 0.8
+# Assumed until the first batch is measured.
+FIRST_SECONDS_PER_TOKEN = 0.0005
+
+
+class ThroughputEstimate:
+    """An estimate that follows the last batches."""
+
+    def __init__(self, replicas: int) -> None:
+        """Estimate for so many replicas that compute at the same time."""
+        self._replicas = replicas
+        self.single_seconds = math.inf
+        """The least time that one short text has taken."""
+        # Sums instead of a mean of each batch's throughput: a batch of one says less.
+        self._tokens = 1.0
+        self._seconds = FIRST_SECONDS_PER_TOKEN
+        self._batches = 1.0
+
+    def measured(self, tokens: int, seconds: float) -> None:
+        """Take a sample: one replica computed so many tokens in so many seconds."""
+        self._tokens = DECAY * self._tokens + tokens
+        self._seconds = DECAY * self._seconds + seconds
+        self._batches = DECAY * self._batches + 1
+
+    @property
+    def batch_seconds(self) -> float:
+        """Seconds that a batch takes."""
+        return self._seconds / self._batches
+
+    def seconds_for(self, tokens: float) -> float:
+        """Return the seconds that all replicas together need for so many tokens."""
+        return tokens * self._seconds / self._tokens / self._replicas
+
+    def tokens_in(self, seconds: float) -> float:
+        """Return the tokens that one replica computes in so many seconds."""
+        return seconds * self._tokens / self._seconds
