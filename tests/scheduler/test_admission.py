@@ -11,7 +11,6 @@ from valence_service.core.errors import DeadlinePassed, Overloaded
 from valence_service.scheduler import admission
 from valence_service.scheduler.admission import check_deadline, retry_after
 from valence_service.scheduler.batcher import Batcher
-from valence_service.scheduler.estimate import ThroughputEstimate
 from valence_service.scheduler.queue import Flow
 
 from tests.scheduler.fakes import FakeClassifier, a_few_turns, batching, said, submit
@@ -152,25 +151,6 @@ async def test_two_replicas_foresee_half_the_wait(
         with pytest.raises(Overloaded, match=r"take 4\."):
             batcher.submit([TEXT], deadline=in_seconds(3.5))
         batcher.submit([TEXT], deadline=in_seconds(5.5))
-
-
-def test_the_estimate_follows_what_is_measured() -> None:
-    estimate = ThroughputEstimate(replicas=1)
-    for _ in range(30):
-        estimate.measured(100, 1.0)
-    assert estimate.seconds_for(50) == pytest.approx(0.5, rel=0.01)
-    for _ in range(30):
-        estimate.measured(100, 2.0)
-    assert estimate.seconds_for(50) == pytest.approx(1.0, rel=0.01)
-    assert estimate.tokens_in(1.0) == pytest.approx(50, rel=0.01)
-
-
-def test_a_full_batch_tells_more_of_the_throughput_than_single_texts() -> None:
-    estimate = ThroughputEstimate(replicas=1)
-    for _ in range(10):
-        estimate.measured(10, 1.0)
-    estimate.measured(1000, 1.0)
-    assert estimate.seconds_for(1000) < 7
 
 
 def test_retrying_is_spread_and_bounded() -> None:

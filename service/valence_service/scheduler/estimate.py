@@ -17,7 +17,7 @@ class ThroughputEstimate:
         """Estimate for so many replicas that compute at the same time."""
         self._replicas = replicas
         self.single_seconds = math.inf
-        """The least time that one short text has taken."""
+        """Seconds that one short text takes alone; infinite until measured."""
         # Sums instead of a mean of each batch's throughput: a batch of one says less.
         self._tokens = 1.0
         self._seconds = FIRST_SECONDS_PER_TOKEN
@@ -28,6 +28,12 @@ class ThroughputEstimate:
         self._tokens = DECAY * self._tokens + tokens
         self._seconds = DECAY * self._seconds + seconds
         self._batches = DECAY * self._batches + 1
+
+    def measured_single(self, seconds: float) -> None:
+        """Take a sample: a replica computed one short text alone in so many seconds."""
+        if math.isinf(self.single_seconds):
+            self.single_seconds = seconds
+        self.single_seconds = DECAY * self.single_seconds + (1 - DECAY) * seconds
 
     @property
     def batch_seconds(self) -> float:

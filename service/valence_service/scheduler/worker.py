@@ -72,8 +72,7 @@ class Worker:
 
     async def check(self) -> None:
         """Ask the replica the canary. Raise ReplicaBroken."""
-        seconds = await self.replica.ask_canary()
-        self._estimate.single_seconds = min(self._estimate.single_seconds, seconds)
+        self._estimate.measured_single(await self.replica.ask_canary())
 
     async def _run(self, batch: list[Job]) -> None:
         """Compute a batch and settle it; split one that fails until each failing text is isolated.
