@@ -57,6 +57,8 @@ class FakeClassifier:
         """What it answers the canary."""
         self.canaries = 0
         self.batches: list[list[str]] = []
+        self.failed_alone: set[str] = set()
+        """Texts that it failed on in a batch of their own."""
         self.threads: set[int] = set()
         self._gate = threading.Condition()
         self._permits = 0 if held else math.inf
@@ -96,6 +98,14 @@ class FakeClassifier:
             self._gate.wait_for(lambda: self._permits)
             self._permits -= 1
             self._waiting = False
+        try:
+            return self._answer(texts)
+        except BaseException:
+            if len(texts) == 1:
+                self.failed_alone.add(texts[0])
+            raise
+
+    def _answer(self, texts: Sequence[str]) -> Sequence[Sentiment]:
         if self.sick:
             raise MemoryError
         for text in texts:

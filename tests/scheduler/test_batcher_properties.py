@@ -212,9 +212,7 @@ class BatcherMachine(World):
             assert caller.deadline <= self.loop.now
             assert caller.batched_at is None
         elif isinstance(error, ModelFailed):
-            assert caller.text in self.spoiled or (
-                caller.text in self.poisons and self.was_batched_alone(caller)
-            )
+            assert caller.text in self.spoiled or self.failed_alone(caller)
         else:
             assert error is None
             assert caller.text not in self.poisons

@@ -101,3 +101,27 @@ async def test_a_wrong_number_of_answers_fails_its_batch_and_misleads_nobody(
         assert [type(outcome) for outcome in outcomes] == [ModelFailed] * 3
         fake.tamper = lambda answers: answers
         assert said(await submit(batcher, "next")) == "next"
+
+
+@pytest.mark.parametrize("texts", [["bad"], ["a", "bad", "b"], ["bad"] * 64])
+async def test_a_batch_that_fails_asks_the_canary_once(texts: list[str]) -> None:
+    fake = FakeClassifier()
+    fake.raises["bad"] = ValueError
+    async with batching(fake, max_batch_texts=64, max_queue_texts=64) as batcher:
+        outcomes = await asyncio.gather(*batcher.submit(texts), return_exceptions=True)
+    assert [type(outcome) is ModelFailed for outcome in outcomes] == [
+        text == "bad" for text in texts
+    ]
+    assert fake.canaries == 1
+
+
+async def test_what_fails_on_a_broken_replica_is_not_split() -> None:
+    sick, well = FakeClassifier(held=True), FakeClassifier(held=True)
+    sick.sick = True
+    async with batching(sick, well, max_batch_texts=4) as batcher:
+        answers = batcher.submit([*"abcdefgh"])
+        await asyncio.gather(sick.started(), well.started())
+        sick.release()
+        well.release()
+        assert [said(await answer) for answer in answers] == [*"abcdefgh"]
+    assert len(sick.batches) == 1

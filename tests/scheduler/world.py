@@ -168,8 +168,8 @@ class World(RuleBasedStateMachine):
     def times_batched(self, caller: Caller) -> int:
         return sum(caller.text in batch for fake in self.fakes for batch in fake.batches)
 
-    def was_batched_alone(self, caller: Caller) -> bool:
-        return any(batch == [caller.text] for fake in self.fakes for batch in fake.batches)
+    def failed_alone(self, caller: Caller) -> bool:
+        return any(caller.text in fake.failed_alone for fake in self.fakes)
 
     def settle(self) -> None:
         """Run until nothing more can happen: every batch that computes stands at its gate."""

@@ -28,6 +28,10 @@ RECOVERY_SECONDS = 1.0
 log = structlog.get_logger()
 
 
+class _WrongCount(ValueError):
+    """Nobody knows which answer belongs to which text, so none is given."""
+
+
 class Worker:
     """Computes batches on one replica, and recovers the replica when it breaks."""
 
@@ -75,31 +79,38 @@ class Worker:
         self._estimate.measured_single(await self.replica.ask_canary())
 
     async def _run(self, batch: list[Job]) -> None:
-        """Compute a batch and settle it; split one that fails until each failing text is isolated.
+        """Compute a batch and settle it; if it fails, isolate the texts that fail.
 
-        Raise ReplicaBroken if the replica fails; some callers are unsettled then.
+        Raise ReplicaBroken if the replica fails; its callers are unsettled then.
         """
+        try:
+            await self._compute(batch)
+        except Exception as error:
+            # The texts or the replica? A harmless text tells, once for each batch that fails.
+            await self.check()
+            await self._isolate(batch, error)
+
+    async def _isolate(self, batch: list[Job], error: Exception) -> None:
+        """Split a batch that failed until each failing text is isolated, and fail these."""
+        if len(batch) == 1 or isinstance(error, _WrongCount):
+            self._fail(batch, error)
+            return
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            alive = [job for job in half if job.alive]
+            try:
+                await self._compute(alive)
+            except Exception as half_error:
+                await self._isolate(alive, half_error)
+
+    async def _compute(self, batch: list[Job]) -> None:
+        """Compute a batch and settle it. Raise whatever the model raises, or _WrongCount."""
         if not batch:
             return
         started = now()
-        try:
-            sentiments = await self.replica.compute([job.text for job in batch])
-        except Exception as error:
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                for half in (batch[:middle], batch[middle:]):
-                    await self._run([job for job in half if job.alive])
-                return
-            # The text or the replica? A harmless text tells.
-            await self.check()
-            self._fail(batch, error)
-            return
+        sentiments = await self.replica.compute([job.text for job in batch])
         if len(sentiments) != len(batch):
-            # Nobody knows which answer belongs to which text, so none is given.
-            wrong = ValueError(f"{len(sentiments)} results for {len(batch)} texts")
-            self._fail(batch, wrong)
-            await self.check()
-            return
+            raise _WrongCount(f"{len(sentiments)} results for {len(batch)} texts")
         self._settle(batch, sentiments, started)
 
     def _settle(self, batch: list[Job], sentiments: Sequence[Sentiment], started: float) -> None:
