@@ -24,7 +24,8 @@ from valence_service.core.limits import Limits
 from valence_service.process import compute_thread
 from valence_service.scheduler.batcher import Batcher
 from valence_service.scheduler.canary import Canary, ReplicaBroken
-from valence_service.scheduler.monitor import watch
+from valence_service.scheduler.monitor import ReplicaLost, watch
+from valence_service.scheduler.replica import ReplicaHung
 from valence_service.settings import parse_label_valence, read_trace_exporters
 from valence_service.telemetry.start import send_rest, start_traces
 from valence_service.transports.auth import Authenticate, BadTokens, Tokens
@@ -124,9 +125,13 @@ async def serve(settings: Settings) -> None:
                     seconds=round(time.monotonic() - started, 2),
                     **_facts(info),
                 )
-                await _serve_until(stopping, batcher, servicer, health, settings.hang_seconds)
+                lost = await _serve_until(
+                    stopping, batcher, servicer, health, settings.hang_seconds
+                )
                 ends = time.monotonic() + settings.grace_seconds
                 await _drain(server, servicer, health, batcher, settings.grace_seconds)
+                if lost:
+                    raise lost
         finally:
             stopping.cancel()
             opening.cancel()
@@ -227,6 +232,7 @@ async def _open(
         max_batch_texts=settings.max_batch_texts,
         max_batch_tokens=settings.max_batch_tokens,
         max_queue_texts=settings.max_queue_texts,
+        hang_seconds=settings.hang_seconds,
         canary=Canary(positive=settings.model is None),
         observer=metrics,
     )
@@ -234,13 +240,13 @@ async def _open(
         # The first pass through a replica also allocates and compiles: let no caller wait for it.
         # The second shows how long a text takes.
         for _ in range(2):
-            async with asyncio.timeout(settings.hang_seconds):
-                await batcher.check_replicas()
-    except TimeoutError as error:
-        raise ModelUnusable(
-            f"{name} has not answered in {settings.hang_seconds:g} s; --hang-seconds allows it more"
-        ) from error
+            await batcher.check_replicas(limit_seconds=settings.hang_seconds)
     except ReplicaBroken as error:
+        if isinstance(error.__cause__, ReplicaHung):
+            raise ModelUnusable(
+                f"{name} has not answered in {settings.hang_seconds:g} s; --hang-seconds allows it "
+                "more"
+            ) from error
         raise ModelUnusable(f"{name} does not answer: {error.__cause__ or error}") from error
     # What lives by now lives to the end: the collector need not look at it again and again.
     gc.collect()
@@ -261,8 +267,11 @@ async def _serve_until(
     servicer: SentimentServicer,
     health: HealthServicer,
     hang_seconds: float,
-) -> None:
-    """Serve; while the model does not answer, say so and refuse. Raises ModelLost."""
+) -> ReplicaLost | None:
+    """Serve; while the model does not answer, say so and refuse. Raises ModelLost.
+
+    Returns why the others are to answer what was accepted and then end, if not for a signal.
+    """
 
     def tell(healthy: bool) -> None:
         health.set(serving=healthy)
@@ -276,8 +285,12 @@ async def _serve_until(
     watching = asyncio.create_task(watch(batcher, tell, hang_seconds=hang_seconds))
     await asyncio.wait([stopping, watching], return_when=asyncio.FIRST_COMPLETED)
     if watching.done():
-        watching.result()  # it ends only by raising
+        try:
+            watching.result()  # it ends only by raising
+        except ReplicaLost as lost:
+            return lost
     watching.cancel()
+    return None
 
 
 async def _drain(

@@ -130,6 +130,8 @@ async def batching(
     max_batch_texts: int = 8,
     max_batch_tokens: int = 1000,
     max_queue_texts: int = 16,
+    hang_seconds: float = 60.0,
+    make_classifier: Callable[[], FakeClassifier] | None = None,
 ) -> AsyncIterator[Batcher]:
     """A batcher that ends with the test; a hang is a TimeoutError."""
     async with asyncio.timeout(GUARD_SECONDS):
@@ -138,6 +140,8 @@ async def batching(
             max_batch_texts=max_batch_texts,
             max_batch_tokens=max_batch_tokens,
             max_queue_texts=max_queue_texts,
+            hang_seconds=hang_seconds,
+            make_classifier=make_classifier,
         )
         try:
             yield batcher

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 from valence_service.core.errors import DeadlinePassed, Draining, ModelFailed, Overloaded, Unhealthy
 from valence_service.core.sentiment import Answer
 from valence_service.scheduler.queue import Flow, estimated_tokens
-from valence_service.scheduler.worker import RECOVERY_SECONDS
+from valence_service.scheduler.recovery import RECOVERY_SECONDS
 
 from tests.scheduler.fakes import said
 from tests.scheduler.world import TAMPERINGS, Caller, Wish, World, deadlines_in_seconds, wishes

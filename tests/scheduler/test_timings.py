@@ -51,35 +51,6 @@ async def test_the_wait_for_room_is_not_time_in_the_queue(
         assert (await waiter).timings.queue_seconds == pytest.approx(3, abs=1)
 
 
-async def test_a_batch_that_does_not_end_shows_as_stalled(
-    put_clock_forward: Callable[[float], None],
-) -> None:
-    fake = FakeClassifier()
-    async with batching(fake) as batcher:
-        assert batcher.stalled_seconds == 0
-        stuck = await occupied(batcher, fake)
-        put_clock_forward(3)
-        assert batcher.stalled_seconds == pytest.approx(3, abs=1)
-        fake.release()
-        await stuck
-        await a_few_turns()
-        assert batcher.stalled_seconds == 0
-
-
-async def test_the_longest_stall_of_all_workers_counts(
-    put_clock_forward: Callable[[float], None],
-) -> None:
-    fakes = [FakeClassifier(held=True), FakeClassifier(held=True)]
-    async with batching(*fakes, max_batch_texts=1) as batcher:
-        batcher.submit(["a"])
-        await a_few_turns()
-        put_clock_forward(3)
-        batcher.submit(["b"])
-        await asyncio.gather(*(fake.started() for fake in fakes))
-        put_clock_forward(2)
-        assert batcher.stalled_seconds == pytest.approx(5, abs=1)
-
-
 async def test_idle_means_that_nothing_waits_or_computes() -> None:
     fake = FakeClassifier()
     async with batching(fake) as batcher:

@@ -7,9 +7,10 @@ and after each action everything that can happen does.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,12 +24,9 @@ from tests.scheduler.fakes import GUARD_SECONDS, FakeClassifier, sentiment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
 
     from valence_service.core.sentiment import Sentiment
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 POISONS = [ValueError, StopIteration, SystemExit, KeyboardInterrupt, asyncio.CancelledError]
 TAMPERINGS: dict[str, Callable[[list[Sentiment]], Any]] = {
     "one too few": lambda answers: answers[1:],
@@ -38,26 +36,12 @@ TAMPERINGS: dict[str, Callable[[list[Sentiment]], Any]] = {
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Its time is the test's to set, and it knows how many batches compute."""
+    """Its time is the test's to set."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-        self.computing = 0
+    now = 1000.0
 
     def time(self) -> float:
         return self.now
-
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
-    ) -> asyncio.Future[T]:
-        future = super().run_in_executor(executor, func, *args)
-        self.computing += 1
-        future.add_done_callback(self._computed)
-        return future
-
-    def _computed(self, _: asyncio.Future[Any]) -> None:
-        self.computing -= 1
 
 
 @dataclass(frozen=True)
@@ -128,6 +112,7 @@ class World(RuleBasedStateMachine):
                 max_batch_texts=max_batch_texts,
                 max_batch_tokens=max_batch_tokens,
                 max_queue_texts=max_queue_texts,
+                hang_seconds=math.inf,
             )
 
         self.runner.run(build())
@@ -161,6 +146,11 @@ class World(RuleBasedStateMachine):
     def at_gate(self) -> list[FakeClassifier]:
         return [fake for fake in self.fakes if fake.at_gate]
 
+    @property
+    def computing(self) -> int:
+        replicas = self.batcher._pool.replicas
+        return sum(replica._lock.locked() or replica.stuck for replica in replicas)
+
     def cancel(self, caller: Caller) -> None:
         caller.times_batched_when_left = self.times_batched(caller)
         assert caller.answer.cancel()
@@ -182,7 +172,7 @@ class World(RuleBasedStateMachine):
                     await asyncio.sleep(0)
                 # Before these turns as well: one that has just ended has turns to come. Fewer,
                 # where a stuck one was abandoned.
-                was_quiet, quiet = quiet, self.loop.computing <= len(self.at_gate)
+                was_quiet, quiet = quiet, self.computing <= len(self.at_gate)
                 if was_quiet and quiet:
                     return
                 assert time.monotonic() < hung

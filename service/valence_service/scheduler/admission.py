@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 from valence_service.core.errors import DeadlinePassed, Overloaded, QueueFull
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from valence_service.scheduler.backlog import Backlog
     from valence_service.scheduler.estimate import ThroughputEstimate
-    from valence_service.scheduler.replica import Replica
+    from valence_service.scheduler.pool import ReplicaPool
 
 # Safety factor: the throughput varies, and an answer takes longer than its computation. A call
 # that is admitted and answered too late has taken the time of others, while a queue of two thirds
@@ -29,7 +27,7 @@ class Admission:
         self,
         backlog: Backlog,
         estimate: ThroughputEstimate,
-        replicas: Sequence[Replica],
+        pool: ReplicaPool,
         *,
         max_queue_texts: int,
     ) -> None:
@@ -37,7 +35,7 @@ class Admission:
         self._backlog = backlog
         self._queue = backlog.queue
         self._estimate = estimate
-        self._replicas = replicas
+        self._pool = pool
         self._max_queue_texts = max_queue_texts
         self._loop = asyncio.get_running_loop()
 
@@ -64,7 +62,7 @@ class Admission:
 
         Only a new measurement can correct a wrong estimate.
         """
-        return not self._queue and not all(replica.computing_since for replica in self._replicas)
+        return not self._queue and self._pool.free
 
 
 def check_deadline(answered_in_seconds: float, left_seconds: float) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from valence_service.core.errors import Unhealthy
+
 if TYPE_CHECKING:
     from valence_service.scheduler.estimate import ThroughputEstimate
     from valence_service.scheduler.queue import Job, Queue
@@ -25,7 +27,9 @@ class Backlog:
         """Form batches within both bounds from the texts in the queue."""
         self.queue = queue
         self.running_tokens = 0
-        """Tokens of the batches that workers have taken, by estimate."""
+        """Tokens of the batches that workers compute, by estimate."""
+        self.batches = 0
+        """Number of batches that were taken from the queue so far."""
         self._estimate = estimate
         self._max_batch_texts = max_batch_texts
         self._max_batch_tokens = max_batch_tokens
@@ -64,7 +68,9 @@ class Backlog:
             max_tokens=max_tokens,
             batch_seconds=self._estimate.batch_seconds,
         )
-        self._set_running(self._running.union(batch))
+        if batch:
+            self.batches += 1
+            self._set_running(self._running.union(batch))
         return batch
 
     def settled(self, batch: list[Job]) -> None:
@@ -72,9 +78,19 @@ class Backlog:
         self._set_running(self._running.difference(batch))
 
     def requeue(self, batch: list[Job]) -> None:
-        """Give a batch whose replica broke to another worker."""
-        self._orphaned.append(batch)
-        self.queue.arrived.set()
+        """Give a batch whose replica broke to another worker, once.
+
+        A text that breaks every replica must not reach all of them.
+        """
+        again = [job for job in batch if job.alive and not job.requeued]
+        for job in batch:
+            job.requeued = True
+        for job in set(batch).difference(again):
+            job.fail(Unhealthy("two replicas of the model broke while they computed this text"))
+        self._set_running(self._running.difference(batch).union(again))
+        if again:
+            self._orphaned.append(again)
+            self.queue.arrived.set()
 
     def fail_all(self, error: Exception) -> None:
         """End the wait of every caller, of texts that are being computed too."""
@@ -82,8 +98,9 @@ class Backlog:
         for job in self._running:
             job.fail(error)
 
-    def forget_running(self) -> None:
-        """Drop the batches that no worker will settle. Their callers have been told."""
+    def abandon(self, error: Exception) -> None:
+        """Fail every caller: no worker will settle the texts."""
+        self.fail_all(error)
         self._orphaned.clear()
         self._set_running(set())
 

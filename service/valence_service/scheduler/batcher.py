@@ -18,12 +18,11 @@ from valence_service.scheduler.admission import Admission
 from valence_service.scheduler.backlog import Backlog
 from valence_service.scheduler.canary import Canary
 from valence_service.scheduler.estimate import ThroughputEstimate
+from valence_service.scheduler.pool import ReplicaPool
 from valence_service.scheduler.queue import Flow, Job, Queue, estimated_tokens
-from valence_service.scheduler.replica import Replica
-from valence_service.scheduler.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from valence_service.core.classifier import Classifier
     from valence_service.core.sentiment import Answer
@@ -39,41 +38,41 @@ class Batcher:
         max_batch_texts: int,
         max_batch_tokens: int,
         max_queue_texts: int,
+        hang_seconds: float = 60.0,
+        make_classifier: Callable[[], Classifier] | None = None,
         canary: Canary | None = None,
         observer: Observer | None = None,
     ) -> None:
-        """Start a worker for each classifier."""
+        """Start a worker for each classifier.
+
+        A replica that takes longer than half of hang_seconds for a batch is set aside, and
+        replaced by a classifier that make_classifier makes (see LoadedModel).
+        """
         self.counters = TextCounters()
         self._max_text_tokens = classifiers[0].info.max_tokens
         self._max_queue_texts = max_queue_texts
         self._loop = asyncio.get_running_loop()
-        canary = canary or Canary()
-        self._replicas = [Replica(classifier, canary) for classifier in classifiers]
-        estimate = ThroughputEstimate(len(classifiers))
         self._queue = Queue(max_texts=max_queue_texts, counters=self.counters)
+        estimate = ThroughputEstimate(len(classifiers))
         self._backlog = Backlog(
             self._queue,
             estimate,
             max_batch_texts=max_batch_texts,
             max_batch_tokens=max_batch_tokens,
         )
-        self._admission = Admission(
-            self._backlog, estimate, self._replicas, max_queue_texts=max_queue_texts
+        self._pool = ReplicaPool(
+            classifiers,
+            self._backlog,
+            estimate,
+            counters=self.counters,
+            observer=observer or NoObserver(),
+            canary=canary or Canary(),
+            hang_seconds=hang_seconds,
+            make_classifier=make_classifier,
         )
-        self._closing = asyncio.Event()
-        self._workers = [
-            Worker(
-                replica,
-                self._backlog,
-                estimate,
-                self.counters,
-                observer or NoObserver(),
-                orphan=self._orphan,
-                closing=self._closing,
-            )
-            for replica in self._replicas
-        ]
-        self._tasks = [self._loop.create_task(worker.run()) for worker in self._workers]
+        self._admission = Admission(
+            self._backlog, estimate, self._pool, max_queue_texts=max_queue_texts
+        )
 
     @property
     def queued_texts(self) -> int:
@@ -93,17 +92,37 @@ class Batcher:
     @property
     def replicas(self) -> int:
         """Number of replicas."""
-        return len(self._replicas)
+        return len(self._pool.replicas)
 
     @property
     def broken_replicas(self) -> int:
-        """Number of replicas that no longer answer the canary."""
-        return sum(replica.broken for replica in self._replicas)
+        """Number of replicas that are set aside: they hang, or do not answer the canary."""
+        return self._pool.broken
+
+    @property
+    def broken_seconds(self) -> float:
+        """Seconds since the first replica of those set aside was."""
+        return self._pool.broken_seconds
+
+    @property
+    def trouble(self) -> str:
+        """Why no text can be computed; empty while a replica is well."""
+        return self._pool.trouble
+
+    @property
+    def health_changed(self) -> asyncio.Event:
+        """Set each time that a replica is set aside or recovered. For the monitor to clear."""
+        return self._pool.health_changed
+
+    @property
+    def abandoned_threads(self) -> int:
+        """Number of threads that are stuck in a classifier that has been replaced."""
+        return sum(replica.abandoned_threads for replica in self._pool.replicas)
 
     @property
     def tokens(self) -> tuple[int, int]:
         """Tokens that the model has been given so far: of texts, and of padding."""
-        counts = [replica.classifier.tokens for replica in self._replicas]
+        counts = [replica.tokens for replica in self._pool.replicas]
         return sum(count.texts for count in counts), sum(count.padding for count in counts)
 
     @property
@@ -112,10 +131,14 @@ class Batcher:
         return self._backlog.idle
 
     @property
-    def stalled_seconds(self) -> float:
-        """Seconds since the start of the longest computation under way."""
-        started = [since for replica in self._replicas for since in replica.computing_since]
-        return self._loop.time() - min(started) if started else 0.0
+    def blocked(self) -> bool:
+        """Whether texts wait although a replica is free to compute them."""
+        return bool(self._queue) and self._pool.free
+
+    @property
+    def batches(self) -> int:
+        """Number of batches that were taken from the queue so far."""
+        return self._backlog.batches
 
     def check_admission(self, texts: int = 1, tokens: int = 0, *, deadline: float | None) -> None:
         """Raise Overloaded if so many texts have no room, or would not be answered in time.
@@ -157,12 +180,13 @@ class Batcher:
             await self._queue.put_when_room(job)
         return job.future
 
-    async def check_replicas(self) -> None:
-        """Ask every replica the canary. Raise ReplicaBroken."""
-        checks = [worker.check() for worker in self._workers]
-        for outcome in await asyncio.gather(*checks, return_exceptions=True):
-            if outcome is not None:
-                raise outcome
+    async def check_replicas(self, *, limit_seconds: float | None = None) -> None:
+        """Ask every replica the canary, and set aside those that do not answer it.
+
+        Raise ReplicaBroken for the first of these; its cause is ReplicaHung if the answer has not
+        come within the limit, which is half of hang_seconds unless given.
+        """
+        await self._pool.check(limit_seconds=limit_seconds)
 
     def fail_all(self, error: Exception) -> None:
         """End the wait of every caller, of texts that are being computed too."""
@@ -173,20 +197,8 @@ class Batcher:
 
         Return whether every thread ended in time. A thread that did not is abandoned.
         """
-        self._closing.set()
         self._queue.close()
-        _, late = await asyncio.wait(self._tasks, timeout=timeout_seconds)
-        self.fail_all(Draining("the server is ending"))
-        self._backlog.forget_running()
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        for replica in self._replicas:
-            replica.end_thread()
-        for task in self._tasks:
-            if not task.cancelled():
-                task.result()  # a fault of the scheduler itself must not go unseen
-        return not any(task.cancelled() for task in self._tasks)
+        return await self._pool.close(timeout_seconds=timeout_seconds)
 
     def _job(self, text: str, deadline: float | None, flow: Flow, **kind: bool) -> Job:
         tokens = min(estimated_tokens(text), self._max_text_tokens)
@@ -195,13 +207,5 @@ class Batcher:
     def _check_open(self) -> None:
         if self._queue.closed:
             raise Draining("the server is ending")
-        if self.broken_replicas == len(self._replicas):
+        if self._pool.trouble:
             raise Unhealthy("the model no longer answers")
-
-    def _orphan(self, batch: list[Job]) -> None:
-        """Let another worker compute the batch of a broken replica, if a replica is left."""
-        if self.broken_replicas < len(self._replicas):
-            self._backlog.requeue(batch)
-        else:
-            self.fail_all(Unhealthy("the model no longer answers"))
-            self._backlog.forget_running()

@@ -14,8 +14,9 @@ class ThroughputEstimate:
     """An estimate that follows the last batches."""
 
     def __init__(self, replicas: int) -> None:
-        """Estimate for so many replicas that compute at the same time."""
-        self._replicas = replicas
+        """Estimate for so many replicas at first."""
+        self.replicas = replicas
+        """Replicas that compute at the same time."""
         self.single_seconds = math.inf
         """Seconds that one short text takes alone; infinite until measured."""
         # Sums instead of a mean of each batch's throughput: a batch of one says less.
@@ -42,7 +43,7 @@ class ThroughputEstimate:
 
     def seconds_for(self, tokens: float) -> float:
         """Return the seconds that all replicas together need for so many tokens."""
-        return tokens * self._seconds / self._tokens / self._replicas
+        return tokens * self._seconds / self._tokens / self.replicas
 
     def tokens_in(self, seconds: float) -> float:
         """Return the tokens that one replica computes in so many seconds."""

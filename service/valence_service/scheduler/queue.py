@@ -55,6 +55,8 @@ class Job:
     """Whether the caller waits for a place instead of being refused."""
     single: bool = False
     """Whether it is the only text of its call."""
+    requeued: bool = False
+    """Whether a replica broke while it computed the text."""
     queued_at: float = 0.0
     """By ``core.clock``."""
 

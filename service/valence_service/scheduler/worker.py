@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from valence_service.core.clock import now
-from valence_service.core.errors import ModelFailed
+from valence_service.core.errors import ModelFailed, Unhealthy
 from valence_service.core.sentiment import Answer, Timings
 from valence_service.scheduler.canary import ReplicaBroken
+from valence_service.scheduler.recovery import Recovery
+from valence_service.scheduler.replica import ReplicaHung
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from valence_service.core.classifier import Classifier
     from valence_service.core.observer import Observer, TextCounters
     from valence_service.core.sentiment import Sentiment
     from valence_service.scheduler.backlog import Backlog
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
     from valence_service.scheduler.queue import Job
     from valence_service.scheduler.replica import Replica
 
-# The time between two attempts to recover a broken replica.
-RECOVERY_SECONDS = 1.0
+# A replica is asked the canary so often, busy or not.
+CANARY_SECONDS = 60.0
 log = structlog.get_logger()
 
 
@@ -33,7 +36,7 @@ class _WrongCount(ValueError):
 
 
 class Worker:
-    """Computes batches on one replica, and recovers the replica when it breaks."""
+    """Computes batches on one replica, and recovers the replica when it breaks or hangs."""
 
     def __init__(
         self,
@@ -43,48 +46,98 @@ class Worker:
         counters: TextCounters,
         observer: Observer,
         *,
-        orphan: Callable[[list[Job]], None],
-        closing: asyncio.Event,
+        hang_seconds: float,
+        make_classifier: Callable[[], Classifier] | None,
+        on_change: Callable[[], None],
     ) -> None:
-        """Call orphan with each batch that the replica leaves uncomputed when it breaks."""
+        """Call on_change each time that the replica is set aside or recovered."""
         self.replica = replica
         self._backlog = backlog
         self._estimate = estimate
         self._counters = counters
         self._observer = observer
-        self._orphan = orphan
-        self._closing = closing
+        self._hang_seconds = hang_seconds
+        self._recovery = Recovery(replica, self.check, make_classifier, hang_seconds=hang_seconds)
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self._batch: list[Job] = []
+        self._check_at = self._loop.time() + CANARY_SECONDS
 
     async def run(self) -> None:
         """Compute batches until the queue is closed and empty."""
         queue = self._backlog.queue
-        while True:
-            await queue.arrived.wait()
+        while self.replica.well or not queue.closed:
+            if not self.replica.well:
+                await self._recovery.run()
+                self._on_change()
+            if not queue.arrived.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._check_at):
+                        await queue.arrived.wait()
+            if self._loop.time() >= self._check_at:
+                with suppress(ReplicaBroken):
+                    await self.check()
+                continue
             await self._backlog.coalesce_arrivals()
-            batch = self._backlog.next_batch()
-            if batch:
-                try:
-                    await self._run([job for job in batch if job.alive])
-                    self._backlog.settled(batch)
-                except ReplicaBroken as broken:
-                    log.error("replica_broken", reason=str(broken), exc_info=broken.__cause__)
-                    self.replica.broken = True
-                    self._orphan(batch)
-                    await self._recover()
-            if queue.closed and (self.replica.broken or not batch):
+            self._batch = self._backlog.next_batch()
+            if self._batch:
+                await self._process()
+            elif queue.closed:
                 return
 
-    async def check(self) -> None:
-        """Ask the replica the canary. Raise ReplicaBroken."""
-        self._estimate.measured_single(await self.replica.ask_canary())
+    async def check(self, *, limit_seconds: float | None = None) -> None:
+        """Ask the replica the canary. Set it aside and raise ReplicaBroken if it is not well."""
+        self._check_at = self._loop.time() + CANARY_SECONDS
+        limit_seconds = limit_seconds or self._hang_seconds / 2
+        try:
+            seconds = await self.replica.ask_canary(limit_seconds=limit_seconds)
+        except ReplicaBroken as broken:
+            self.set_aside(broken)
+            raise
+        self._estimate.measured_single(seconds)
+
+    def set_aside(self, error: BaseException) -> None:
+        """Give the replica no more batches until it is recovered."""
+        if self.replica.well:
+            self.replica.set_aside(str(error) or repr(error))
+            log.error("replica_broken", reason=self.replica.trouble, exc_info=error.__cause__)
+            self._on_change()
+
+    def fail_batch(self, error: BaseException) -> None:
+        """Fail the callers of the batch under way: an error of the worker ended it."""
+        self._fail([job for job in self._batch if job.alive], error)
+        self._end_batch()
+
+    async def _process(self) -> None:
+        """Compute the batch and settle it, whatever happens to the replica."""
+        batch = self._batch
+        try:
+            await self._run([job for job in batch if job.alive])
+        except ReplicaHung as hung:
+            # The next replica might hang on it, too.
+            for job in batch:
+                job.fail(Unhealthy("the model hung on the batch that this text was in"))
+            self._end_batch()
+            self.set_aside(hung)
+        except ReplicaBroken:
+            self._batch = []
+            self._backlog.requeue(batch)
+        else:
+            self._end_batch()
+
+    def _end_batch(self) -> None:
+        batch, self._batch = self._batch, []
+        self._backlog.settled(batch)
 
     async def _run(self, batch: list[Job]) -> None:
         """Compute a batch and settle it; if it fails, isolate the texts that fail.
 
-        Raise ReplicaBroken if the replica fails; its callers are unsettled then.
+        Raise ReplicaBroken or ReplicaHung if the replica fails; some callers are unsettled then.
         """
         try:
             await self._compute(batch)
+        except ReplicaHung:
+            raise
         except Exception as error:
             # The texts or the replica? A harmless text tells, once for each batch that fails.
             await self.check()
@@ -100,6 +153,8 @@ class Worker:
             alive = [job for job in half if job.alive]
             try:
                 await self._compute(alive)
+            except ReplicaHung:
+                raise
             except Exception as half_error:
                 await self._isolate(alive, half_error)
 
@@ -108,7 +163,9 @@ class Worker:
         if not batch:
             return
         started = now()
-        sentiments = await self.replica.compute([job.text for job in batch])
+        sentiments = await self.replica.compute(
+            [job.text for job in batch], limit_seconds=self._hang_seconds / 2
+        )
         if len(sentiments) != len(batch):
             raise _WrongCount(f"{len(sentiments)} results for {len(batch)} texts")
         self._settle(batch, sentiments, started)
@@ -126,25 +183,13 @@ class Worker:
                 self._counters.wasted += 1
         self._observer.computed(waits, seconds)
 
-    def _fail(self, batch: list[Job], cause: Exception) -> None:
+    def _fail(self, batch: list[Job], cause: BaseException) -> None:
         self._counters.failed += len(batch)
         for job in batch:
             job.fail(_model_failed(cause))
 
-    async def _recover(self) -> None:
-        """Ask the canary again and again, until it is answered or the batcher closes."""
-        while self.replica.broken and not self._closing.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), RECOVERY_SECONDS)
-                return
-            self.replica.renew_thread()
-            with suppress(ReplicaBroken):
-                await self.check()
-                self.replica.broken = False
-                log.warning("replica_well")
 
-
-def _model_failed(cause: Exception) -> ModelFailed:
+def _model_failed(cause: BaseException) -> ModelFailed:
     error = ModelFailed("the model failed on this text")
     error.__cause__ = cause
     return error
