@@ -8,7 +8,7 @@ import gc
 import math
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -125,9 +125,11 @@ async def serve(settings: Settings) -> None:
                     seconds=round(time.monotonic() - started, 2),
                     **_facts(info),
                 )
+                warming_up = asyncio.create_task(_warm_up(settings, batcher))
                 lost = await _serve_until(
                     stopping, batcher, servicer, health, settings.hang_seconds
                 )
+                warming_up.cancel()
                 ends = time.monotonic() + settings.grace_seconds
                 await _drain(server, servicer, health, batcher, settings.grace_seconds)
                 if lost:
@@ -248,6 +250,14 @@ async def _open(
                 "more"
             ) from error
         raise ModelUnusable(f"{name} does not answer: {error.__cause__ or error}") from error
+    if settings.model is not None:
+        try:
+            await batcher.warm_up()
+        except ReplicaBroken as error:
+            raise ModelUnusable(
+                f"{name} does not compute a full batch: {error.__cause__ or error}; a lower "
+                "--max-batch-tokens makes it shorter, and --hang-seconds allows it more"
+            ) from error
     # What lives by now lives to the end: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
@@ -259,6 +269,13 @@ async def _open(
     if metrics:
         metrics.open(batcher, info)
     return batcher, info
+
+
+async def _warm_up(settings: Settings, batcher: Batcher) -> None:
+    """The embedded model says SERVING before its largest batch has been computed once."""
+    if settings.model is None:
+        with suppress(ReplicaBroken):  # it has been set aside, and the log says why
+            await batcher.warm_up()
 
 
 async def _serve_until(

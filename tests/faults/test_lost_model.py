@@ -132,6 +132,19 @@ async def test_beside_a_replica_that_hangs_the_other_one_serves_on(
         answers.check(answers.text(0), response.sentiment)
 
 
+async def test_a_slow_model_does_not_fall_to_its_first_full_batch(
+    model: tuple[str, ...], answers: Answers
+) -> None:
+    flags = ("--workers", "1", "--hang-seconds", "4", "--max-batch-tokens", "512")
+    slow = {"SECONDS_PER_TEXT": "0.05"}  # some 3 for a full batch
+    texts = [answers.text(number) for number in range(64)]
+    with running(*model, *flags, python=MISBEHAVING, env=slow) as server:
+        async with stubs(server.address, 1) as (caller,), asyncio.timeout(PATIENCE_SECONDS):
+            response = await caller.BatchClassify(pb.BatchClassifyRequest(texts=texts))
+    for text, result in zip(texts, response.results, strict=True):
+        answers.check(text, result.sentiment)
+
+
 def test_a_model_that_hangs_from_the_start_is_given_up() -> None:
     hanging = launched("--hang-seconds", "2", python=MISBEHAVING, env={"HANGS_ON": CANARY})
     with hanging as server:

@@ -27,16 +27,16 @@ def test_a_full_batch_tells_more_of_the_throughput_than_single_texts() -> None:
 
 def test_one_lucky_single_text_is_soon_forgotten() -> None:
     estimate = ThroughputEstimate(replicas=1)
-    estimate.measured_single(1.0)
-    estimate.measured_single(0.1)
+    estimate.measured_single(10, 1.0)
+    estimate.measured_single(10, 0.1)
     for _ in range(20):
-        estimate.measured_single(1.0)
+        estimate.measured_single(10, 1.0)
 
     assert estimate.single_seconds == pytest.approx(1.0, rel=0.02)
 
 
 def test_the_first_single_text_is_taken_as_it_is() -> None:
     estimate = ThroughputEstimate(replicas=1)
-    estimate.measured_single(0.25)
+    estimate.measured_single(10, 0.25)
 
     assert estimate.single_seconds == pytest.approx(0.25)

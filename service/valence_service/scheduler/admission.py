@@ -53,8 +53,11 @@ class Admission:
             )
         if deadline is None or not texts or self._could_start_now:
             return
-        ahead = self._backlog.running_tokens + self._queue.tokens_ahead(texts)
-        check_deadline(self._estimate.seconds_for(ahead + tokens), deadline - self._loop.time())
+        wait_seconds = 0.0
+        if self._estimate.trusted:
+            ahead = self._backlog.running_tokens + self._queue.tokens_ahead(texts)
+            wait_seconds = self._estimate.seconds_for(ahead + tokens)
+        check_deadline(wait_seconds, deadline - self._loop.time())
 
     @property
     def _could_start_now(self) -> bool:

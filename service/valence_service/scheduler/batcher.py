@@ -20,6 +20,7 @@ from valence_service.scheduler.canary import Canary
 from valence_service.scheduler.estimate import ThroughputEstimate
 from valence_service.scheduler.pool import ReplicaPool
 from valence_service.scheduler.queue import Flow, Job, Queue, estimated_tokens
+from valence_service.scheduler.warm_up import largest_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,12 +46,18 @@ class Batcher:
     ) -> None:
         """Start a worker for each classifier.
 
-        A replica that takes longer than half of hang_seconds for a batch is set aside, and
-        replaced by a classifier that make_classifier makes (see LoadedModel).
+        A replica that takes too long for a batch is set aside, and replaced by a classifier that
+        make_classifier makes (see LoadedModel). It may take half of hang_seconds, or four times
+        what the throughput foresees for the batch, whichever is more.
         """
         self.counters = TextCounters()
         self._max_text_tokens = classifiers[0].info.max_tokens
         self._max_queue_texts = max_queue_texts
+        self._largest_batch = largest_batch(
+            max_batch_texts=max_batch_texts,
+            max_batch_tokens=max_batch_tokens,
+            max_text_tokens=self._max_text_tokens,
+        )
         self._loop = asyncio.get_running_loop()
         self._queue = Queue(max_texts=max_queue_texts, counters=self.counters)
         estimate = ThroughputEstimate(len(classifiers))
@@ -187,6 +194,14 @@ class Batcher:
         come within the limit, which is half of hang_seconds unless given.
         """
         await self._pool.check(limit_seconds=limit_seconds)
+
+    async def warm_up(self) -> None:
+        """Compute the largest batch on every replica at once, and measure it.
+
+        No text is refused for its deadline until then. Raise ReplicaBroken if a replica breaks or
+        hangs on it.
+        """
+        await self._pool.warm_up(self._largest_batch)
 
     def fail_all(self, error: Exception) -> None:
         """End the wait of every caller, of texts that are being computed too."""

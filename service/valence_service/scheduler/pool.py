@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from valence_service.core.errors import Draining, Unhealthy
+from valence_service.scheduler.hang import HangLimit
 from valence_service.scheduler.replica import Replica
 from valence_service.scheduler.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from valence_service.core.classifier import Classifier
     from valence_service.core.observer import Observer, TextCounters
@@ -46,6 +47,7 @@ class ReplicaPool:
         self._backlog = backlog
         self._estimate = estimate
         self._loop = asyncio.get_running_loop()
+        hang_limit = HangLimit(hang_seconds, estimate)
         workers = [
             Worker(
                 replica,
@@ -53,7 +55,7 @@ class ReplicaPool:
                 estimate,
                 counters,
                 observer,
-                hang_seconds=hang_seconds,
+                hang_limit=hang_limit,
                 make_classifier=make_classifier,
                 on_change=self._replica_changed,
             )
@@ -85,10 +87,15 @@ class ReplicaPool:
 
     async def check(self, *, limit_seconds: float | None) -> None:
         """Ask every replica the canary. Raise ReplicaBroken."""
-        checks = [worker.check(limit_seconds=limit_seconds) for worker in self._tasks]
-        for outcome in await asyncio.gather(*checks, return_exceptions=True):
-            if outcome is not None:
-                raise outcome
+        await _all(worker.check(limit_seconds=limit_seconds) for worker in self._tasks)
+
+    async def warm_up(self, texts: list[str]) -> None:
+        """Let every replica compute a batch at the same time. Raise ReplicaBroken."""
+        self._estimate.warming_up = True
+        try:
+            await _all(worker.warm_up(texts) for worker in self._tasks)
+        finally:
+            self._estimate.warming_up = False
 
     async def close(self, *, timeout_seconds: float) -> bool:
         """Let the workers empty the closed queue, then fail what is left with Draining.
@@ -138,3 +145,10 @@ class ReplicaPool:
             self._backlog.abandon(Unhealthy("the model no longer answers"))
         self._backlog.queue.arrived.set()  # the worker of the replica may wait there
         self.health_changed.set()
+
+
+async def _all(calls: Iterable[Coroutine[None, None, None]]) -> None:
+    """Await all of them, then raise the first error."""
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        if outcome is not None:
+            raise outcome

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 # The time between two attempts.
 RECOVERY_SECONDS = 1.0
-# A new classifier may take longer than a batch: a large model is read from its files.
-REPLACE_FACTOR = 10.0
 log = structlog.get_logger()
 
 
@@ -32,13 +30,16 @@ class Recovery:
         check: Callable[[], Awaitable[None]],
         make_classifier: Callable[[], Classifier] | None,
         *,
-        hang_seconds: float,
+        replace_seconds: float,
     ) -> None:
-        """Ask the canary by check, which raises ReplicaBroken."""
+        """Ask the canary by check, which raises ReplicaBroken.
+
+        To make a classifier may take replace_seconds: a large model is read from its files.
+        """
         self._replica = replica
         self._check = check
         self._make_classifier = make_classifier
-        self._replace_seconds = REPLACE_FACTOR * hang_seconds
+        self._replace_seconds = replace_seconds
 
     async def run(self) -> None:
         """Attempt it once a second, until the replica is well."""

@@ -11,7 +11,8 @@ import structlog
 from valence_service.core.clock import now
 from valence_service.core.errors import ModelFailed, Unhealthy
 from valence_service.core.sentiment import Answer, Timings
-from valence_service.scheduler.canary import ReplicaBroken
+from valence_service.scheduler.canary import CANARY, ReplicaBroken
+from valence_service.scheduler.queue import estimated_tokens
 from valence_service.scheduler.recovery import Recovery
 from valence_service.scheduler.replica import ReplicaHung
 
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from valence_service.core.sentiment import Sentiment
     from valence_service.scheduler.backlog import Backlog
     from valence_service.scheduler.estimate import ThroughputEstimate
+    from valence_service.scheduler.hang import HangLimit
     from valence_service.scheduler.queue import Job
     from valence_service.scheduler.replica import Replica
 
 # A replica is asked the canary so often, busy or not.
 CANARY_SECONDS = 60.0
+CANARY_TOKENS = estimated_tokens(CANARY)
 log = structlog.get_logger()
 
 
@@ -46,7 +49,7 @@ class Worker:
         counters: TextCounters,
         observer: Observer,
         *,
-        hang_seconds: float,
+        hang_limit: HangLimit,
         make_classifier: Callable[[], Classifier] | None,
         on_change: Callable[[], None],
     ) -> None:
@@ -56,8 +59,10 @@ class Worker:
         self._estimate = estimate
         self._counters = counters
         self._observer = observer
-        self._hang_seconds = hang_seconds
-        self._recovery = Recovery(replica, self.check, make_classifier, hang_seconds=hang_seconds)
+        self._hang_limit = hang_limit
+        self._recovery = Recovery(
+            replica, self.check, make_classifier, replace_seconds=hang_limit.max_seconds
+        )
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._batch: list[Job] = []
@@ -88,13 +93,33 @@ class Worker:
     async def check(self, *, limit_seconds: float | None = None) -> None:
         """Ask the replica the canary. Set it aside and raise ReplicaBroken if it is not well."""
         self._check_at = self._loop.time() + CANARY_SECONDS
-        limit_seconds = limit_seconds or self._hang_seconds / 2
         try:
-            seconds = await self.replica.ask_canary(limit_seconds=limit_seconds)
+            seconds = await self.replica.ask_canary(
+                limit_seconds=limit_seconds or self._hang_limit.seconds_for(CANARY_TOKENS) / 2
+            )
         except ReplicaBroken as broken:
             self.set_aside(broken)
             raise
-        self._estimate.measured_single(seconds)
+        self._estimate.measured_single(CANARY_TOKENS, seconds)
+
+    async def warm_up(self, texts: list[str]) -> None:
+        """Compute and measure a batch that nobody waits for.
+
+        Set the replica aside and raise ReplicaBroken if it hangs or breaks. A model that fails on
+        the batch alone is only logged: such a batch will be split.
+        """
+        tokens = sum(map(estimated_tokens, texts))
+        started = now()
+        try:
+            await self.replica.compute(texts, limit_seconds=self._hang_limit.seconds_for(tokens))
+        except ReplicaHung as hung:
+            self.set_aside(hung)
+            raise ReplicaBroken(f"it hangs on a batch of {len(texts)} texts") from hung
+        except Exception:
+            log.exception("warm_up", hint="--max-batch-tokens may be more than the machine can do")
+            await self.check()
+        else:
+            self._estimate.measured(tokens, now() - started)
 
     def set_aside(self, error: BaseException) -> None:
         """Give the replica no more batches until it is recovered."""
@@ -163,16 +188,19 @@ class Worker:
         if not batch:
             return
         started = now()
+        tokens = sum(job.tokens for job in batch)
         sentiments = await self.replica.compute(
-            [job.text for job in batch], limit_seconds=self._hang_seconds / 2
+            [job.text for job in batch], limit_seconds=self._hang_limit.seconds_for(tokens) / 2
         )
         if len(sentiments) != len(batch):
             raise _WrongCount(f"{len(sentiments)} results for {len(batch)} texts")
-        self._settle(batch, sentiments, started)
-
-    def _settle(self, batch: list[Job], sentiments: Sequence[Sentiment], started: float) -> None:
         seconds = now() - started
-        self._estimate.measured(sum(job.tokens for job in batch), seconds)
+        self._estimate.measured(tokens, seconds)
+        self._settle(batch, sentiments, started, seconds)
+
+    def _settle(
+        self, batch: list[Job], sentiments: Sequence[Sentiment], started: float, seconds: float
+    ) -> None:
         waits = [started - job.queued_at for job in batch]
         for job, sentiment, wait in zip(batch, sentiments, waits, strict=True):
             if job.alive:
