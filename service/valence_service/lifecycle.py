@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +15,8 @@ from valence_service.backends.source import ModelUnusable
 from valence_service.core.errors import Draining, Unhealthy
 from valence_service.process import compute_thread, pause_collector, settle_collector
 from valence_service.scheduler.canary import ReplicaBroken
-from valence_service.scheduler.monitor import watch
+from valence_service.scheduler.monitor import ReplicaLost, watch
+from valence_service.scheduler.replica import ReplicaHung
 from valence_service.serving.registry import ServedModel
 from valence_service.signals import stop_signals
 from valence_service.telemetry.start import send_rest
@@ -74,6 +76,10 @@ class Lifecycle:
     traces: Traces | None
     grace_seconds: float
     hang_seconds: float
+    exit_when_degraded: bool
+    """Whether to end once a replica has been lost for hang_seconds, though others answer."""
+    quick_start: bool
+    """Whether to serve before the largest batch has been computed once."""
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end within the grace.
@@ -100,9 +106,11 @@ class Lifecycle:
                 if opening.done():
                     model = opening.result()
                     self._announce(model, started)
-                    await self._serve_until(stopping, model.batcher)
+                    lost = await self._serve_until(stopping, model.batcher)
                     ends = time.monotonic() + self.grace_seconds
                     await self._drain(model.batcher)
+                    if lost:
+                        raise lost
             finally:
                 stopping.cancel()
                 opening.cancel()
@@ -127,25 +135,40 @@ class Lifecycle:
         pause_collector()
         classifiers = await self._load()
         model = ServedModel(classifiers[0].info, self.new_batcher(classifiers))
-        try:
-            # The first batch of a replica also allocates and compiles: no client waits for it. The
-            # second shows how long a text takes.
-            for _ in range(2):
-                async with asyncio.timeout(self.hang_seconds):
-                    await model.batcher.check_replicas()
-        except TimeoutError as error:
-            raise ModelUnusable(
-                f"{self.model_name} has not answered in {self.hang_seconds:g} s; "
-                "--hang-seconds allows it more"
-            ) from error
-        except ReplicaBroken as error:
-            reason = error.__cause__ or error
-            raise ModelUnusable(f"{self.model_name} does not answer: {reason}") from error
+        await self._check(model.batcher)
+        if not self.quick_start:
+            await self._warm_up(model.batcher)
         settle_collector()
         self.service.open(model)
         if self.metrics:
             self.metrics.open(model.batcher, model.info)
         return model
+
+    async def _check(self, batcher: Batcher) -> None:
+        """Ask each replica twice. Raise ModelUnusable."""
+        try:
+            # The first batch of a replica also allocates and compiles: no client waits for it. The
+            # second shows how long a text takes.
+            for _ in range(2):
+                await batcher.check_replicas(limit_seconds=self.hang_seconds)
+        except ReplicaBroken as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, ReplicaHung):
+                raise ModelUnusable(
+                    f"{self.model_name} has not answered in {self.hang_seconds:g} s; "
+                    "--hang-seconds allows it more"
+                ) from error
+            raise ModelUnusable(f"{self.model_name} does not answer: {cause}") from error
+
+    async def _warm_up(self, batcher: Batcher) -> None:
+        """Compute the largest batch once. Raise ModelUnusable."""
+        try:
+            await batcher.warm_up()
+        except ReplicaBroken as error:
+            raise ModelUnusable(
+                f"{self.model_name} does not compute a full batch: {error.__cause__ or error}; a "
+                "lower --max-batch-tokens makes it shorter, and --hang-seconds allows it more"
+            ) from error
 
     async def _load(self) -> Sequence[Classifier]:
         """Load in a thread: the loop answers health checks meanwhile."""
@@ -157,8 +180,13 @@ class Lifecycle:
         finally:
             pool.shutdown(wait=False)
 
-    async def _serve_until(self, stopping: asyncio.Task[bool], batcher: Batcher) -> None:
-        """Serve; while the model does not answer, refuse calls. Raise ModelLost."""
+    async def _serve_until(
+        self, stopping: asyncio.Task[bool], batcher: Batcher
+    ) -> ReplicaLost | None:
+        """Serve; while the model does not answer, refuse calls. Raise ModelLost.
+
+        Return at a signal, or with the replica that is lost where that ends the service.
+        """
 
         def on_health_change(healthy: bool) -> None:
             self.readiness.set(serving=healthy)
@@ -170,12 +198,29 @@ class Lifecycle:
                 batcher.fail_all(unhealthy)
 
         watching = asyncio.create_task(
-            watch(batcher, on_health_change, hang_seconds=self.hang_seconds)
+            watch(
+                batcher,
+                on_health_change,
+                hang_seconds=self.hang_seconds,
+                exit_when_degraded=self.exit_when_degraded,
+            )
         )
-        await asyncio.wait([stopping, watching], return_when=asyncio.FIRST_COMPLETED)
-        if watching.done():
-            watching.result()  # it ends only by raising
-        watching.cancel()
+        warming_up = asyncio.create_task(self._warm_up_late(batcher))
+        try:
+            await asyncio.wait([stopping, watching], return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()  # it ends only by raising
+        except ReplicaLost as lost:
+            return lost
+        finally:
+            watching.cancel()
+            warming_up.cancel()
+        return None
+
+    async def _warm_up_late(self, batcher: Batcher) -> None:
+        if self.quick_start:
+            with suppress(ReplicaBroken):  # the replica is set aside, and the log says why
+                await batcher.warm_up()
 
     async def _drain(self, batcher: Batcher) -> None:
         """Give every accepted call its answer or UNAVAILABLE before the grace is over."""

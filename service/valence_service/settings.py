@@ -135,8 +135,14 @@ class Settings(BaseSettings):
         60.0,
         gt=0,
         le=3600,
-        description="abort (exit code 1) if a batch runs longer than these seconds; after half "
-        "of them health is NOT_SERVING",
+        description="a batch that runs longer than half of these seconds, and four times its "
+        "estimate, hangs: its replica is set aside; exit with 1 if no replica recovers in the "
+        "other half",
+    )
+    exit_when_degraded: CliImplicitFlag[bool] = Field(
+        default=False,
+        description="drain and exit with 1 once a replica has been broken for --hang-seconds, even "
+        "if others answer",
     )
     tls_certificate: Path | None = Field(
         None, description="PEM file of the server's certificate chain; reread when it changes"

@@ -81,6 +81,7 @@ def wire(settings: Settings) -> Lifecycle:
             max_batch_texts=settings.max_batch_texts,
             max_batch_tokens=settings.max_batch_tokens,
             max_queue_texts=settings.max_queue_texts,
+            hang_seconds=settings.hang_seconds,
             canary=Canary(positive=settings.model is None),
             observer=metrics,
         ),
@@ -90,6 +91,9 @@ def wire(settings: Settings) -> Lifecycle:
         cores=usable_cores(settings.cores),
         grace_seconds=settings.grace_seconds,
         hang_seconds=settings.hang_seconds,
+        exit_when_degraded=settings.exit_when_degraded,
+        # The embedded model is known to compute its largest batch in time.
+        quick_start=settings.model is None,
     )
 
 

@@ -1,6 +1,7 @@
 """valence-serve, with a model that misbehaves at certain words. All else of it is real.
 
-Run as a script, with valence-serve's own flags. Words in the variable HANGS_ON hang it, too.
+Run as a script, with valence-serve's own flags. Words in the variable HANGS_ON hang it, too, and
+each text takes the seconds in SECONDS_PER_TEXT longer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import functools
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from valence_service.core.classifier import Classifier
@@ -28,6 +30,7 @@ class Misbehaving:
         self._breaks = breaks
         self._broken = False
         self._hangs_on = os.environ.get("HANGS_ON", HANGS)
+        self._seconds_per_text = float(os.environ.get("SECONDS_PER_TEXT", "0"))
 
     def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
         words = " ".join(texts)
@@ -41,6 +44,7 @@ class Misbehaving:
             threading.Event().wait()
         if RAISES in words:
             raise RuntimeError(SECRET)
+        time.sleep(len(texts) * self._seconds_per_text)
         sentiments = self._classifier.classify(texts)
         return sentiments[1:] if ONE_TOO_FEW in words else sentiments
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import TextIOWrapper
@@ -41,9 +41,11 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: str, python: Sequence[str] = MODULE) -> Iterator[Running]:
+def running(
+    *arguments: str, python: Sequence[str] = MODULE, env: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     """A server that serves, from its SERVING line on."""
-    with launched(*arguments, python=python) as server:
+    with launched(*arguments, python=python, env=env) as server:
         # What strangers send may come back in the log.
         cast("TextIOWrapper", server.process.stderr).reconfigure(errors="replace")
         server.address = server.event("SERVING")["address"]

@@ -1,4 +1,4 @@
-"""What every test of the engine has around it."""
+"""What every test of the scheduler has around it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from valence_service.core import clock
-from valence_service.scheduler import batcher, queue
+from valence_service.scheduler import queue, replica, worker
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -25,9 +25,9 @@ async def _no_stray_errors() -> AsyncIterator[None]:
 
 @pytest_asyncio.fixture
 async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Makes the loop's clock and the engine's jump: by fewer seconds than a test may take.
+    """Makes the loop's clock and core.clock jump: by fewer seconds than a test may take.
 
-    The engine's stands still in between, so that what is computed takes exactly as long as a test
+    core.clock stands still in between, so that what is computed takes exactly as long as a test
     says. The loop's goes on, for a test that hangs to end.
     """
     loop = asyncio.get_running_loop()
@@ -40,6 +40,6 @@ async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float]
         jumped += seconds
 
     monkeypatch.setattr(loop, "time", lambda: real_time() + jumped)
-    for module in (batcher, queue):
+    for module in (queue, replica, worker):
         monkeypatch.setattr(module, "now", lambda: began + jumped)
     return jump

@@ -56,7 +56,9 @@ class FakeClassifier:
         self.canary: Callable[[], Any] = lambda: [sentiment_of(CANARY)]
         """What it answers the canary."""
         self.canaries = 0
-        self.cuts: list[list[str]] = []
+        self.batches: list[list[str]] = []
+        self.failed_alone: set[str] = set()
+        """Texts that it failed on in a batch of their own."""
         self.threads: set[int] = set()
         self._gate = threading.Condition()
         self._permits = 0 if held else math.inf
@@ -89,13 +91,21 @@ class FakeClassifier:
         if list(texts) == [CANARY]:
             return self._sing()
         with self._gate:
-            self.cuts.append(list(texts))
+            self.batches.append(list(texts))
             self.threads.add(threading.get_ident())
             self._waiting = True
             self._loop.call_soon_threadsafe(self._started.put_nowait, list(texts))
             self._gate.wait_for(lambda: self._permits)
             self._permits -= 1
             self._waiting = False
+        try:
+            return self._answer(texts)
+        except BaseException:
+            if len(texts) == 1:
+                self.failed_alone.add(texts[0])
+            raise
+
+    def _answer(self, texts: Sequence[str]) -> Sequence[Sentiment]:
         if self.sick:
             raise MemoryError
         for text in texts:
@@ -120,6 +130,8 @@ async def batching(
     max_batch_texts: int = 8,
     max_batch_tokens: int = 1000,
     max_queue_texts: int = 16,
+    hang_seconds: float = 60.0,
+    make_classifier: Callable[[], FakeClassifier] | None = None,
 ) -> AsyncIterator[Batcher]:
     """A batcher that ends with the test; a hang is a TimeoutError."""
     async with asyncio.timeout(GUARD_SECONDS):
@@ -128,6 +140,8 @@ async def batching(
             max_batch_texts=max_batch_texts,
             max_batch_tokens=max_batch_tokens,
             max_queue_texts=max_queue_texts,
+            hang_seconds=hang_seconds,
+            make_classifier=make_classifier,
         )
         try:
             yield batcher

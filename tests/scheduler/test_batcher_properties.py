@@ -1,145 +1,32 @@
-"""What must always hold of the batcher, whatever its callers and its model do.
-
-A machine drives a real batcher, real threads included, through scripts of actions. It is exact:
-the clock stands still unless put forward, each batch waits at its classifier's gate, and after
-each action everything that can happen does.
-"""
+"""What must always hold of the batcher, whatever its callers and its model do."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
     invariant,
     precondition,
     rule,
 )
 from valence_service.core.errors import DeadlinePassed, Draining, ModelFailed, Overloaded, Unhealthy
 from valence_service.core.sentiment import Answer
-from valence_service.scheduler.batcher import RECOVERY_SECONDS, Batcher
 from valence_service.scheduler.queue import Flow, estimated_tokens
+from valence_service.scheduler.recovery import RECOVERY_SECONDS
 
-from tests.scheduler.fakes import GUARD_SECONDS, FakeClassifier, said, sentiment_of
+from tests.scheduler.fakes import said
+from tests.scheduler.world import TAMPERINGS, Caller, Wish, World, deadlines_in_seconds, wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from concurrent.futures import Executor
-
-    from valence_service.core.sentiment import Sentiment
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-POISONS = [ValueError, StopIteration, SystemExit, KeyboardInterrupt, asyncio.CancelledError]
-TAMPERINGS: dict[str, Callable[[list[Sentiment]], Any]] = {
-    "one too few": lambda answers: answers[1:],
-    "one too many": lambda answers: [*answers, sentiment_of("nobody's")],
-    "none": lambda _: None,
-}
+    from collections.abc import Sequence
 
 
-class Loop(asyncio.SelectorEventLoop):
-    """Its time is the test's to set, and it knows how many batches compute."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-        self.computing = 0
-
-    def time(self) -> float:
-        return self.now
-
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
-    ) -> asyncio.Future[T]:
-        future = super().run_in_executor(executor, func, *args)
-        self.computing += 1
-        future.add_done_callback(self._computed)
-        return future
-
-    def _computed(self, _: asyncio.Future[Any]) -> None:
-        self.computing -= 1
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A text that a caller is going to ask for."""
-
-    size: int
-    poison: type[BaseException] | None
-    leaves_at_once: bool
-
-
-@dataclass(eq=False)
-class Caller:
-    """One who asked, and what for. The text is nobody else's."""
-
-    text: str
-    deadline: float | None
-    answer: asyncio.Future[Answer]
-    call: int
-    """Which call it is of: the texts of one keep their order, and so do calls of one text."""
-    alone: bool
-    backpressured: bool = False
-    cut_at: float | None = None
-    times_cut_when_left: int | None = None
-
-
-wishes = st.builds(
-    Wish,
-    size=st.sampled_from([0, 0, 10, 40, 90]),
-    poison=st.none() | st.none() | st.sampled_from(POISONS),
-    leaves_at_once=st.sampled_from([False, False, False, True]),
-)
-deadlines_in_seconds = st.none() | st.none() | st.sampled_from([-1, 0, 1, 2])
-
-
-class BatcherMachine(RuleBasedStateMachine):
+class BatcherMachine(World):
     """Callers come, wait, leave and grow late; batches succeed and fail; the server may end."""
-
-    @initialize(
-        workers=st.integers(1, 2),
-        max_batch_texts=st.integers(1, 5),
-        max_batch_tokens=st.sampled_from([10, 40, 1000]),
-        max_queue_texts=st.integers(1, 8),
-    )
-    def open(
-        self, workers: int, max_batch_texts: int, max_batch_tokens: int, max_queue_texts: int
-    ) -> None:
-        self.loop = Loop()
-        self.runner = asyncio.Runner(loop_factory=lambda: self.loop)
-        self.faults: list[dict[str, Any]] = []
-        self.max_batch_texts = max_batch_texts
-        self.max_batch_tokens = max_batch_tokens
-        self.max_queue_texts = max_queue_texts
-        self.callers: list[Caller] = []
-        self.asked = 0
-        self.poisons: dict[str, type[BaseException]] = {}
-        self.spoiled: set[str] = set()
-        self.closing: asyncio.Task[bool] | None = None
-        self.outage = False
-
-        async def build() -> None:
-            self.loop.set_exception_handler(lambda _, context: self.faults.append(context))
-            self.fakes = [FakeClassifier(held=True) for _ in range(workers)]
-            for fake in self.fakes:
-                fake.raises = self.poisons
-            self.batcher = Batcher(
-                self.fakes,
-                max_batch_texts=max_batch_texts,
-                max_batch_tokens=max_batch_tokens,
-                max_queue_texts=max_queue_texts,
-            )
-
-        self.runner.run(build())
-        self.settle()
 
     # What may happen
 
@@ -238,7 +125,7 @@ class BatcherMachine(RuleBasedStateMachine):
 
     @invariant()
     def queue_holds_as_many_as_are_there_and_may_be(self) -> None:
-        waiting = [caller for caller in self.pending if caller.cut_at is None]
+        waiting = [caller for caller in self.pending if caller.batched_at is None]
         backpressured = sum(caller.backpressured for caller in waiting)
         others = len(waiting) - backpressured
         room = min(math.ceil(self.max_queue_texts / 2), self.max_queue_texts - others)
@@ -250,20 +137,20 @@ class BatcherMachine(RuleBasedStateMachine):
 
     @invariant()
     def idle_says_whether_all_are_settled(self) -> None:
-        if all(caller.times_cut_when_left is None for caller in self.callers):
+        if all(caller.times_batched_when_left is None for caller in self.callers):
             assert self.batcher.idle == (not self.pending)
 
     @invariant()
-    def cuts_are_within_their_bounds_and_sorted(self) -> None:
+    def batches_are_within_their_bounds_and_sorted(self) -> None:
         for fake in self.fakes:
-            for cut in fake.cuts:
-                tokens = [estimated_tokens(text) for text in cut]
-                assert 1 <= len(cut) <= self.max_batch_texts
-                assert len(cut) == 1 or sum(tokens) <= self.max_batch_tokens
+            for batch in fake.batches:
+                tokens = [estimated_tokens(text) for text in batch]
+                assert 1 <= len(batch) <= self.max_batch_texts
+                assert len(batch) == 1 or sum(tokens) <= self.max_batch_tokens
                 assert tokens == sorted(tokens, reverse=True)
 
     @invariant()
-    def no_worker_rests_while_texts_wait(self) -> None:
+    def no_replica_rests_while_texts_wait(self) -> None:
         if self.batcher.queued_texts:
             assert len(self.at_gate) + self.batcher.broken_replicas == len(self.fakes)
 
@@ -302,112 +189,52 @@ class BatcherMachine(RuleBasedStateMachine):
     def check(self, caller: Caller, *, all_in_time: bool) -> None:
         """The caller was settled once, and with what its own text and doings led to."""
         assert caller.answer.done()
-        if caller.cut_at is not None:
-            assert caller.deadline is None or caller.cut_at < caller.deadline
+        if caller.batched_at is not None:
+            assert caller.deadline is None or caller.batched_at < caller.deadline
         if caller.answer.cancelled():
-            assert caller.times_cut_when_left is not None
-            # Who waited for room may leave in the very turn of the cut, and be noticed after it.
-            if not caller.backpressured or caller.times_cut_when_left:
-                assert self.times_cut(caller) == caller.times_cut_when_left
+            assert caller.times_batched_when_left is not None
+            # Who waited for room may leave in the very turn of the batch, and be noticed after it.
+            if not caller.backpressured or caller.times_batched_when_left:
+                assert self.times_batched(caller) == caller.times_batched_when_left
             return
-        assert caller.times_cut_when_left is None
+        assert caller.times_batched_when_left is None
         error = caller.answer.exception()
         if isinstance(error, Draining):
             assert (
-                not all_in_time or (caller.backpressured and caller.cut_at is None) or self.outage
+                not all_in_time
+                or (caller.backpressured and caller.batched_at is None)
+                or self.outage
             )
         elif isinstance(error, Unhealthy):
             assert self.outage
         elif isinstance(error, DeadlinePassed):
             assert caller.deadline is not None
             assert caller.deadline <= self.loop.now
-            assert caller.cut_at is None
+            assert caller.batched_at is None
         elif isinstance(error, ModelFailed):
-            assert caller.text in self.spoiled or (
-                caller.text in self.poisons and self.was_cut_alone(caller)
-            )
+            assert caller.text in self.spoiled or self.failed_alone(caller)
         else:
             assert error is None
             assert caller.text not in self.poisons
             assert said(caller.answer.result()) == caller.text
 
     def check_order(self) -> None:
-        """The texts of a call are cut in their order, and calls of one text in theirs.
+        """The texts of a call are batched in their order, and calls of one text in theirs.
 
-        With two workers it cannot be seen which cut was first.
+        With two replicas it cannot be seen which batch was first.
         """
         if len(self.fakes) > 1:
             return
-        cut = [caller for caller in self.callers if self.times_cut(caller)]
+        batched = [caller for caller in self.callers if self.times_batched(caller)]
         alike: dict[tuple[bool, int], list[int]] = {}
-        for caller in cut:
+        for caller in batched:
             kind = (caller.backpressured, 0 if caller.alone else caller.call)
-            number = next(n for n, texts in enumerate(self.fakes[0].cuts) if caller.text in texts)
+            number = next(
+                n for n, texts in enumerate(self.fakes[0].batches) if caller.text in texts
+            )
             alike.setdefault(kind, []).append(number)
         for numbers in alike.values():
             assert numbers == sorted(numbers)
-
-    # How it is brought about
-
-    def new_text(self, wish: Wish) -> str:
-        self.asked += 1
-        text = f"{self.asked:03} " + "x" * wish.size
-        if wish.poison:
-            self.poisons[text] = wish.poison
-        return text
-
-    def deadline(self, seconds: float | None) -> float | None:
-        return None if seconds is None else self.loop.now + seconds
-
-    def tampering(self, name: str | None) -> Callable[[list[Sentiment]], Any]:
-        if name is None:
-            return lambda answers: answers
-
-        def tamper(answers: list[Sentiment]) -> Any:
-            self.spoiled.update(answer.scores[0].label for answer in answers)
-            return TAMPERINGS[name](answers)
-
-        return tamper
-
-    @property
-    def pending(self) -> list[Caller]:
-        return [caller for caller in self.callers if not caller.answer.done()]
-
-    @property
-    def at_gate(self) -> list[FakeClassifier]:
-        return [fake for fake in self.fakes if fake.at_gate]
-
-    def cancel(self, caller: Caller) -> None:
-        caller.times_cut_when_left = self.times_cut(caller)
-        assert caller.answer.cancel()
-
-    def times_cut(self, caller: Caller) -> int:
-        return sum(caller.text in cut for fake in self.fakes for cut in fake.cuts)
-
-    def was_cut_alone(self, caller: Caller) -> bool:
-        return any(cut == [caller.text] for fake in self.fakes for cut in fake.cuts)
-
-    def settle(self) -> None:
-        """Run until nothing more can happen: every batch that computes stands at its gate."""
-
-        async def run() -> None:
-            hung = time.monotonic() + GUARD_SECONDS
-            quiet = False
-            while True:
-                for _ in range(12):
-                    await asyncio.sleep(0)
-                # Before these turns as well: one that has just ended has turns to come. Fewer,
-                # where a stuck one was abandoned.
-                was_quiet, quiet = quiet, self.loop.computing <= len(self.at_gate)
-                if was_quiet and quiet:
-                    return
-                assert time.monotonic() < hung
-
-        self.runner.run(run())
-        self.outage = self.outage or self.batcher.broken_replicas == len(self.fakes)
-        for caller in self.callers:
-            if caller.cut_at is None and self.times_cut(caller):
-                caller.cut_at = self.loop.now
 
 
 TestBatcher = BatcherMachine.TestCase

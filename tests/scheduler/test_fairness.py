@@ -39,7 +39,7 @@ async def test_calls_take_turns_a_text_at_a_time() -> None:
         answers += batcher.submit(["c"])
         fake.release()
         await asyncio.gather(*answers)
-    assert fake.cuts[1:] == [["a1"], ["b1"], ["c"], ["a2"], ["b2"], ["a3"]]
+    assert fake.batches[1:] == [["a1"], ["b1"], ["c"], ["a2"], ["b2"], ["a3"]]
 
 
 async def test_who_comes_later_waits_for_one_turn_of_each_call_and_no_more() -> None:
@@ -52,7 +52,7 @@ async def test_who_comes_later_waits_for_one_turn_of_each_call_and_no_more() -> 
         fake.release()
         assert said(await single) == "single"
         await asyncio.gather(*stream, *batch)
-    assert [sorted(cut) for cut in fake.cuts[1:3]] == [["1", "x"], ["2", "single"]]
+    assert [sorted(batch) for batch in fake.batches[1:3]] == [["1", "x"], ["2", "single"]]
 
 
 async def test_singles_that_keep_coming_do_not_starve_a_stream() -> None:
@@ -64,8 +64,8 @@ async def test_singles_that_keep_coming_do_not_starve_a_stream() -> None:
             batcher.submit([f"single {number}"])
             fake.release(1)
             await fake.started()
-        assert ["1"] in fake.cuts
-        assert ["2"] in fake.cuts
+        assert ["1"] in fake.batches
+        assert ["2"] in fake.batches
         fake.release()
         await asyncio.gather(*stream)
 
@@ -90,26 +90,26 @@ async def test_a_batch_beside_singles_takes_no_longer_than_two_of_them(
     async with batching(fake, max_queue_texts=100, max_batch_texts=50) as batcher:
         await batcher.check_replicas()  # shows how long a single takes
 
-        async def second_cut_of_the_stream() -> int:
+        async def second_batch_of_the_stream() -> int:
             await occupied(batcher, fake)
             stream = await streamed(batcher, "s" * 20)
             fake.release(1)
             await fake.started()
             fake.release()
             await asyncio.gather(*stream)
-            return len(fake.cuts[-1])
+            return len(fake.batches[-1])
 
         # Texts of three tokens, a second each: so long does no single take.
         slow = await occupied(batcher, fake)
         put_clock_forward(8)
         fake.release(1)
         await slow
-        assert await second_cut_of_the_stream() == 1
+        assert await second_batch_of_the_stream() == 1
         put_clock_forward(SINGLES_SECONDS)
-        fake.cuts.clear()
+        fake.batches.clear()
         stream = await streamed(batcher, "s" * 20)
         await asyncio.gather(*stream)
-        assert max(map(len, fake.cuts)) > 1
+        assert max(map(len, fake.batches)) > 1
 
 
 async def test_a_batch_where_no_single_comes_is_as_large_as_it_may_be() -> None:
@@ -121,4 +121,4 @@ async def test_a_batch_where_no_single_comes_is_as_large_as_it_may_be() -> None:
         fake.release()
         await asyncio.gather(*stream)
         assert said(await submit(batcher, "later")) == "later"
-    assert max(map(len, fake.cuts)) > 10
+    assert max(map(len, fake.batches)) > 10

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
-from collections.abc import Callable
 
 import pytest
 from valence_service.core.errors import Draining, ModelFailed, Unhealthy
 from valence_service.core.sentiment import LabelScore, Polarity, Sentiment
-from valence_service.scheduler import batcher as batcher_module
+from valence_service.scheduler import recovery
 from valence_service.scheduler.batcher import Batcher
 from valence_service.scheduler.canary import Canary, ReplicaBroken
 from valence_service.scheduler.queue import Flow
@@ -27,7 +27,7 @@ from tests.scheduler.fakes import (
 
 @pytest.fixture(autouse=True)
 def _recovers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batcher_module, "RECOVERY_SECONDS", 0)
+    monkeypatch.setattr(recovery, "RECOVERY_SECONDS", 0)
 
 
 def answer(score: float, polarity: Polarity = Polarity.POSITIVE) -> list[Sentiment]:
@@ -118,10 +118,29 @@ async def test_what_a_broken_replica_leaves_another_computes() -> None:
         sick.release()
         assert [said(await answer) for answer in answers] == [*"abcdefgh"]
         assert batcher.broken_replicas == 1
-        cuts_of_the_sick = len(sick.cuts)
+        batches_of_the_sick = len(sick.batches)
         for text in "ijkl":
             assert said(await submit(batcher, text)) == text
-        assert len(sick.cuts) == cuts_of_the_sick
+        assert len(sick.batches) == batches_of_the_sick
+        assert batcher.idle
+
+
+async def test_a_text_that_breaks_two_replicas_does_not_reach_the_third() -> None:
+    fakes = [FakeClassifier() for _ in range(3)]
+
+    def break_down(fake: FakeClassifier, answers: list[Sentiment]) -> list[Sentiment]:
+        if answers[0].scores[0].label == "breaks":
+            fake.sick = True
+            raise MemoryError
+        return answers
+
+    for fake in fakes:
+        fake.tamper = functools.partial(break_down, fake)
+    async with batching(*fakes, max_batch_texts=1) as batcher:
+        with pytest.raises(Unhealthy, match="two replicas"):
+            await submit(batcher, "breaks")
+        assert batcher.broken_replicas == 2
+        assert said(await submit(batcher, "a")) == "a"
         assert batcher.idle
 
 
@@ -160,7 +179,7 @@ async def test_a_thread_that_has_ended_is_replaced() -> None:
     async with batching(fake) as batcher:
         await submit(batcher, "a")
         # What is left where a thread could not be started, or has died.
-        batcher._workers[0].thread.shutdown()
+        batcher._pool.replicas[0].end_thread()
         with pytest.raises(Unhealthy):
             await submit(batcher, "b")
         while batcher.broken_replicas:
@@ -185,7 +204,7 @@ async def test_who_leaves_a_broken_replica_is_not_computed(leave_at: str) -> Non
         well.release()
         await answers["ba".index(on_sick)]
         assert said(await submit(batcher, "c")) == "c"
-    assert [on_sick] not in well.cuts
+    assert [on_sick] not in well.batches
 
 
 async def test_closing_fails_what_a_broken_replica_left() -> None:
@@ -217,22 +236,3 @@ async def test_everyone_can_be_told_of_an_end() -> None:
                 await caller
         fake.release()
         assert said(await submit(batcher, "c")) == "c"
-
-
-async def test_the_time_of_a_canary_shows_as_a_stall(
-    put_clock_forward: Callable[[float], None],
-) -> None:
-    fake = FakeClassifier()
-    gate = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    fake.canary = lambda: (
-        asyncio.run_coroutine_threadsafe(gate.wait(), loop).result() and answer(0.9)
-    )
-    async with batching(fake) as batcher:
-        asking = asyncio.create_task(batcher.check_replicas())
-        await a_few_turns()
-        put_clock_forward(5)
-        assert batcher.stalled_seconds == pytest.approx(5, abs=1)
-        gate.set()
-        await asking
-        assert batcher.stalled_seconds == 0

@@ -86,6 +86,7 @@ def test_what_is_served_and_how_full_it_is(scraped: Scraped, two_labels: str) ->
     assert told.value("valence_serving") == 1
     assert told.value("valence_replicas") >= 1
     assert told.value("valence_replicas_broken") == 0
+    assert told.value("valence_threads_abandoned") == 0
     assert told.value("valence_queue_max_texts") == 1024
     assert told.value("valence_streams_open") == 0
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from valence_service.core.sentiment import ModelInfo, Sentiment
 
 
 @dataclass(slots=True)
 class TokenCount:
-    """What a replica has been given to compute so far. Its thread counts, any may read."""
+    """Tokens that a replica has been given so far. Its thread counts, any thread may read."""
 
     texts: int = 0
     """Tokens of texts."""
@@ -33,4 +33,18 @@ class Classifier(Protocol):
         """What it has been given to compute so far."""
 
     def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
-        """One sentiment for each text, in order. May raise anything; blocks its thread."""
+        """Return one sentiment for each text, in order. May raise anything; blocks its thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """The replicas of a model, and a way to make another one."""
+
+    classifiers: Sequence[Classifier]
+    make_classifier: Callable[[], Classifier] | None = None
+    """Makes a classifier that shares nothing that a thread stuck in another one may hold.
+
+    It replaces a replica that hangs or stays broken. It blocks and may raise anything, and is
+    called in the thread that will use the classifier, while other replicas compute. None if the
+    backend cannot make one: a replica that hangs stays out then.
+    """

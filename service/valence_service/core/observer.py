@@ -1,4 +1,4 @@
-"""The protocol between the scheduler and the metrics."""
+"""What the scheduler reports of its work."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TextCounters:
-    """What became of queued texts. The event loop counts; any thread may read."""
+    """Texts that were queued, by outcome. The event loop counts, any thread may read."""
 
     answered: int = 0
     failed: int = 0
     """The model failed on them."""
     dropped: int = 0
-    """They left the queue uncomputed: the client had gone, or it was too late, or the end."""
+    """They left the queue uncomputed: their callers left, they were late or the server ended."""
     wasted: int = 0
-    """They were computed, and the client had gone."""
+    """They were computed after their callers had left."""
 
 
 class Observer(Protocol):
     """Observes each batch, on the event loop: it must be quick, and not raise."""
 
     def computed(self, waits: Sequence[float], seconds: float) -> None:
-        """Note a batch: how long each of its texts waited, and how long it took to compute."""
+        """Observe a batch: the seconds that each text waited, and that the computation took."""
 
 
 class NoObserver:
-    """Ignores them."""
+    """Observes nothing."""
 
     def computed(self, waits: Sequence[float], seconds: float) -> None:
         """Do nothing."""

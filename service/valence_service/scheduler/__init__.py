@@ -1,1 +1,1 @@
-"""Waiting: a bounded queue and the workers that empty it. Pure asyncio."""
+"""Admission, queue, batches, replicas and their monitor. Pure asyncio."""

@@ -1,59 +1,77 @@
-"""Would this text be answered in time? Told from what waits and how fast it is computed."""
+"""Admit texts that have room and would be answered in time; refuse the others at once."""
 
 from __future__ import annotations
 
-import math
+import asyncio
 import random
+from typing import TYPE_CHECKING
 
-from valence_service.core.errors import DeadlinePassed, Overloaded
+from valence_service.core.errors import DeadlinePassed, Overloaded, QueueFull
 
-# A batch's part in what is known of the estimate, halved by each three that follow.
-DECAY = 0.8
-# Until a batch has been measured.
-FIRST_SECONDS_PER_TOKEN = 0.0005
-# What is foreseen swings with the machine, and an answer takes longer than its computation. Who is
-# let in and comes too late has taken the time of others, while a queue of two thirds of a deadline
-# still makes full batches.
+if TYPE_CHECKING:
+    from valence_service.scheduler.backlog import Backlog
+    from valence_service.scheduler.estimate import ThroughputEstimate
+    from valence_service.scheduler.pool import ReplicaPool
+
+# Safety factor: the throughput varies, and an answer takes longer than its computation. A call
+# that is admitted and answered too late has taken the time of others, while a queue of two thirds
+# of a deadline still makes full batches.
 SAFETY_FACTOR = 1.5
-LEAST_RETRY_SECONDS, MOST_RETRY_SECONDS = 0.05, 30.0
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.05, 30.0
 
 
-class ThroughputEstimate:
-    """How fast tokens are computed."""
+class Admission:
+    """Estimate whether texts meet their deadline, from the backlog and the throughput."""
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self.single_seconds = math.inf
-        """The least time that one short text has taken."""
-        # Sums, and not the mean of each batch's own estimate: a batch of one tells less.
-        self._tokens = 1.0
-        self._seconds = FIRST_SECONDS_PER_TOKEN
-        self._batches = 1.0
+    def __init__(
+        self,
+        backlog: Backlog,
+        estimate: ThroughputEstimate,
+        pool: ReplicaPool,
+        *,
+        max_queue_texts: int,
+    ) -> None:
+        """Read the state that the other parts of the scheduler keep; change none of it."""
+        self._backlog = backlog
+        self._queue = backlog.queue
+        self._estimate = estimate
+        self._pool = pool
+        self._max_queue_texts = max_queue_texts
+        self._loop = asyncio.get_running_loop()
 
-    def measured(self, tokens: int, seconds: float) -> None:
-        """One worker took so long for a batch of so many tokens."""
-        self._tokens = DECAY * self._tokens + tokens
-        self._seconds = DECAY * self._seconds + seconds
-        self._batches = DECAY * self._batches + 1
+    def check(self, texts: int, tokens: int, *, deadline: float | None) -> None:
+        """Raise Overloaded if the queue has no room for so many, or they would be late.
+
+        Raise DeadlinePassed if the deadline has passed already.
+        """
+        if texts > self._queue.room_texts:
+            waiting = self._backlog.running_tokens + self._queue.tokens
+            raise QueueFull(
+                f"the queue has no room for {texts} more: it holds {len(self._queue)} of at "
+                f"most {self._max_queue_texts} texts",
+                retry_after_seconds=retry_after(self._estimate.seconds_for(waiting)),
+            )
+        if deadline is None or not texts or self._could_start_now:
+            return
+        wait_seconds = 0.0
+        if self._estimate.trusted:
+            ahead = self._backlog.running_tokens + self._queue.tokens_ahead(texts)
+            wait_seconds = self._estimate.seconds_for(ahead + tokens)
+        check_deadline(wait_seconds, deadline - self._loop.time())
 
     @property
-    def batch_seconds(self) -> float:
-        """How long a batch takes."""
-        return self._seconds / self._batches
+    def _could_start_now(self) -> bool:
+        """Whether a replica is idle: the texts are computed then, whatever the estimate says.
 
-    def seconds_for(self, tokens: float) -> float:
-        """How long all workers take together for so many."""
-        return tokens * self._seconds / self._tokens / self._workers
-
-    def tokens_in(self, seconds: float) -> float:
-        """How many one worker computes in so long."""
-        return seconds * self._tokens / self._seconds
+        Only a new measurement can correct a wrong estimate.
+        """
+        return not self._queue and self._pool.free
 
 
 def check_deadline(answered_in_seconds: float, left_seconds: float) -> None:
-    """Raises Overloaded where an answer foreseen in so long would come after the deadline.
+    """Raise Overloaded if an answer in so many seconds would miss the deadline.
 
-    Raises DeadlinePassed where any answer would.
+    Raise DeadlinePassed if any answer would.
     """
     if left_seconds <= 0:
         raise DeadlinePassed("the deadline had passed when the text came")
@@ -67,6 +85,9 @@ def check_deadline(answered_in_seconds: float, left_seconds: float) -> None:
 
 
 def retry_after(seconds: float) -> float:
-    """When to come again, if there will be room in so long: not all at the same moment."""
+    """Return when to retry if there is room in so many seconds: clients must not all come at once.
+
+    The delay is spread at random, and bounded.
+    """
     spread = random.uniform(1, 1.3)  # noqa: S311  no secret
-    return min(max(seconds * spread, LEAST_RETRY_SECONDS), MOST_RETRY_SECONDS)
+    return min(max(seconds * spread, MIN_RETRY_SECONDS), MAX_RETRY_SECONDS)

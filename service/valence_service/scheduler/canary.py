@@ -1,4 +1,4 @@
-"""Is a replica of the model well? It must answer a harmless text as it did at the start."""
+"""The canary: a harmless text that a well replica answers as it did at the start."""
 
 from __future__ import annotations
 
@@ -13,26 +13,24 @@ if TYPE_CHECKING:
     from valence_service.core.sentiment import Sentiment
 
 CANARY = "I loved every minute of it."
-# Which kernels compute it, and so the last digits, depend on what else is under way.
+# The kernels that compute it, and so the last digits, depend on what else is under way.
 TOLERANCE = 0.05
 
 
 class ReplicaBroken(Exception):
-    """A replica, or its thread, does not answer the canary as it should."""
+    """A replica, or its thread, does not answer the canary as it did at the start."""
 
 
 class Canary:
-    """The text, and its answer once it is known. Used by the event loop alone.
-
-    ``positive`` says whether the model is known to find the text positive.
-    """
+    """The answer to the text, once it is known. Used by the event loop alone."""
 
     def __init__(self, *, positive: bool = False) -> None:
+        """Expect any answer at first; a positive one if the model is known to give that."""
         self._positive = positive
         self._known: dict[str, float] = {}
 
     def check(self, sentiments: Sequence[Sentiment]) -> None:
-        """Raises ReplicaBroken unless these are the one answer that is known, or the first."""
+        """Raise ReplicaBroken unless this is one answer, and the same as the first was."""
         if len(sentiments) != 1:
             raise ReplicaBroken(f"{len(sentiments)} answers to one text")
         scores = {score.label: score.score for score in sentiments[0].scores}

@@ -1,13 +1,12 @@
-"""Does the model still answer? Watched while it serves; when idle, the canary is asked."""
+"""Monitor whether the model answers, while it serves."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
-
-from valence_service.scheduler.canary import ReplicaBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,59 +14,84 @@ if TYPE_CHECKING:
     from valence_service.scheduler.batcher import Batcher
 
 POLL_SECONDS = 1.0
-IDLE_CANARY_SECONDS = 60.0
+# A replica that is free takes what waits within some turns of the loop.
+BLOCKED_SECONDS = 2.0
 log = structlog.get_logger()
 
 
 class ModelLost(Exception):
-    """The model has not answered for too long: a new process is the cure."""
+    """The model has not answered for too long: only a new process helps."""
 
 
-async def watch(batcher: Batcher, tell: Callable[[bool], None], *, hang_seconds: float) -> None:
-    """Tell of each change between healthy and not, until cancelled. Starts healthy.
+class ReplicaLost(ModelLost):
+    """A replica has not recovered in time. The others answer what was accepted."""
 
-    Not healthy is a batch that has been computing for half of hang_seconds, and a replica that
-    does not answer the canary. Raises ModelLost after as long again without a recovery.
+
+async def watch(
+    batcher: Batcher,
+    on_health_change: Callable[[bool], None],
+    *,
+    hang_seconds: float,
+    exit_when_degraded: bool = False,
+) -> None:
+    """Call on_health_change at each transition between healthy and not. Starts healthy.
+
+    The model is healthy while a replica is well and the queue moves. Raise ModelLost if it has not
+    been healthy for half of hang_seconds. A replica that has been set aside for hang_seconds is
+    logged; raise ReplicaLost instead if exit_when_degraded.
     """
     loop = asyncio.get_running_loop()
-    asked_at = loop.time()
+    queue = _QueueMonitor(batcher)
     unhealthy_since: float | None = None
+    degraded = False
     while True:
-        await asyncio.sleep(POLL_SECONDS)
-        if not batcher.idle:
-            asked_at = loop.time()
-        reason = _trouble(batcher, hang_seconds / 2)
-        doubt = unhealthy_since is not None or loop.time() - asked_at >= IDLE_CANARY_SECONDS
-        if doubt and not reason:
-            asked_at = loop.time()
-            reason = await _ask(batcher, hang_seconds / 2)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await batcher.health_changed.wait()
+        batcher.health_changed.clear()
+        reason = batcher.trouble or queue.trouble()
         if reason and unhealthy_since is None:
             unhealthy_since = loop.time()
             log.error("model", healthy=False, reason=reason)
-            tell(False)
+            on_health_change(False)
         elif not reason and unhealthy_since is not None:
             unhealthy_since = None
             log.warning("model", healthy=True)
-            tell(True)
+            on_health_change(True)
         elif unhealthy_since is not None and loop.time() - unhealthy_since >= hang_seconds / 2:
             raise ModelLost(f"the model no longer answers: {reason}")
+        was_degraded = degraded
+        degraded = not reason and batcher.broken_seconds >= hang_seconds
+        if degraded and not was_degraded:
+            lost = f"{batcher.broken_replicas} of {batcher.replicas} replicas have not recovered"
+            if exit_when_degraded:
+                raise ReplicaLost(lost)
+            log.error("degraded", reason=lost)
 
 
-def _trouble(batcher: Batcher, stalled_seconds: float) -> str:
-    """What is wrong without asking; empty where nothing is."""
-    if batcher.stalled_seconds >= stalled_seconds:
-        return f"a batch has been computing for {batcher.stalled_seconds:.1f} s"
-    if batcher.broken_replicas:
-        return f"{batcher.broken_replicas} of its replicas do not answer the canary"
-    return ""
+class _QueueMonitor:
+    """Notices a queue that does not move although a replica is free."""
 
+    def __init__(self, batcher: Batcher) -> None:
+        self._batcher = batcher
+        self._batches = batcher.batches
+        self._blocked_since: float | None = None
+        self._trouble = ""
 
-async def _ask(batcher: Batcher, seconds: float) -> str:
-    try:
-        async with asyncio.timeout(seconds):
-            await batcher.check_replicas()
-    except TimeoutError:
-        return f"the canary has not been answered in {seconds:.1f} s"
-    except ReplicaBroken as error:
-        return str(error)
-    return ""
+    def trouble(self) -> str:
+        """Return what is wrong; an empty string if nothing is.
+
+        It stays wrong until a batch is taken: that the callers were failed mends nothing.
+        """
+        time = asyncio.get_running_loop().time()
+        if self._batches != self._batcher.batches:
+            self._batches = self._batcher.batches
+            self._blocked_since = None
+            self._trouble = ""
+        elif not self._batcher.blocked:
+            self._blocked_since = None
+        elif self._blocked_since is None:
+            self._blocked_since = time
+        elif time - self._blocked_since >= BLOCKED_SECONDS:
+            self._trouble = "texts wait although a replica is free"
+        return self._trouble

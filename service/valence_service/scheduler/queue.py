@@ -1,8 +1,8 @@
-"""The texts that wait: a bounded queue, cut into batches.
+"""A bounded queue of texts, with a flow for each call.
 
-Each call has a flow, and the flows take turns, a text at a time: a call of many texts does not keep
-one of a single text waiting. The bound is never exceeded; a caller who leaves frees the place at
-once; who waits for a place gets one in order of arrival.
+The flows take turns, a text at a time, so that a call of many texts does not keep a call of one
+text waiting. The queue never exceeds its bound; a caller who leaves frees the place at once;
+callers who wait for a place get one in order of arrival.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from valence_service.core.observer import TextCounters
 if TYPE_CHECKING:
     from valence_service.core.sentiment import Answer
 
-# English has about four bytes to a token, other scripts about three; two for the specials. Only
-# the size of a cut and the wait foreseen rest on it: the classifier counts for itself.
+# English has about four bytes to a token, other scripts about three; two more for the special
+# tokens. Only the size of a batch and the admission rest on it: the classifier counts for itself.
 BYTES_PER_TOKEN = 3.5
 SPECIAL_TOKENS = 2
-# Where a call of one text has come within so long, another is likely.
+# A call of one text that came within so many seconds makes another likely.
 SINGLES_SECONDS = 1.0
 
 
@@ -35,9 +35,9 @@ class Flow:
 
     jobs: OrderedDict[Job, None] = field(default_factory=OrderedDict)
     tokens: int = 0
-    """Of all of them."""
+    """Tokens of all of them."""
     next_tokens: int = 0
-    """Of the one whose turn is next."""
+    """Tokens of the text whose turn is next."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,28 +49,30 @@ class Job:
     """In seconds of the event loop's clock."""
     future: asyncio.Future[Answer]
     tokens: int
-    """An estimate."""
+    """By estimate."""
     flow: Flow
     backpressured: bool = False
     """Whether the caller waits for a place instead of being refused."""
     single: bool = False
-    """Whether it is all that its call has to ask."""
+    """Whether it is the only text of its call."""
+    requeued: bool = False
+    """Whether a replica broke while it computed the text."""
     queued_at: float = 0.0
-    """By the engine's clock."""
+    """By ``core.clock``."""
 
     @property
     def alive(self) -> bool:
-        """Whether anyone still waits for it."""
+        """Whether the caller still waits for it."""
         return not self.future.done()
 
     def fail(self, error: Exception) -> None:
-        """End the wait with error, if it has not ended."""
+        """End the wait with an error, if it has not ended."""
         if self.alive:
             self.future.set_exception(error)
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens a text has, special ones included."""
+    """Estimate the tokens of a text, special tokens included."""
     size = len(text) if text.isascii() else len(text.encode())
     return math.ceil(size / BYTES_PER_TOKEN) + SPECIAL_TOKENS
 
@@ -79,9 +81,10 @@ class Queue:
     """Jobs in flows, at most ``max_texts`` of them. Belongs to one event loop."""
 
     def __init__(self, *, max_texts: int, counters: TextCounters | None = None) -> None:
+        """Count the texts that leave uncomputed in counters."""
         self._max_texts = max_texts
         self._counters = counters or TextCounters()
-        # Patient callers always have something to send: they leave half of the places to others.
+        # Backpressured callers always have more to send: they leave half of the places to others.
         self._max_backpressured_texts = math.ceil(max_texts / 2)
         # Ordered, and not deques: a caller who leaves gives up the place in O(1).
         self._flows: OrderedDict[Flow, None] = OrderedDict()
@@ -90,15 +93,17 @@ class Queue:
         self._next_tokens = 0
         self._single_at = -math.inf
         self.tokens = 0
-        """Of all that waits."""
-        # Who waits for a place, and what tells that caller of it. Nobody waits while there is one.
+        """Tokens of all texts that wait."""
+        # Callers who wait for a place, each with the future that ends the wait. Empty while there
+        # is a place.
         self._waiting: OrderedDict[Job, asyncio.Future[None]] = OrderedDict()
         self._loop = asyncio.get_running_loop()
         self.closed = False
         self.arrived = asyncio.Event()
-        """Set while there may be something to cut, and once closed."""
+        """Set while a text may wait, and once closed."""
 
     def __len__(self) -> int:
+        """Return the number of texts that wait."""
         return self._texts
 
     @property
@@ -113,18 +118,18 @@ class Queue:
 
     @property
     def singles_meet_many(self) -> bool:
-        """Whether calls of many texts wait where calls of one text come too."""
+        """Whether calls of many texts wait while calls of one text arrive."""
         lately = now() - self._single_at < SINGLES_SECONDS
         return lately and self._texts > len(self._flows)
 
     def tokens_ahead(self, texts: int) -> float:
-        """Tokens of what others have waiting that goes before the last of so many new texts."""
+        """Return the tokens that are computed before the last of so many new texts of a call."""
         if texts == 1:
             return self._next_tokens
         return sum(flow.tokens * min(1.0, texts / len(flow.jobs)) for flow in self._flows)
 
     def put(self, job: Job) -> None:
-        """Queue a job in its flow. The caller has seen that there is room."""
+        """Queue a job in its flow. The caller has checked that there is room."""
         job.queued_at = now()
         if job.single:
             self._single_at = job.queued_at
@@ -135,7 +140,7 @@ class Queue:
         self.arrived.set()
 
     async def put_when_room(self, job: Job) -> None:
-        """Queue a backpressured job once a place comes free. Raises Draining where it closes."""
+        """Queue a backpressured job once a place comes free. Raise Draining if the queue closes."""
         placed = self._waiting[job] = self._loop.create_future()
         try:
             await placed
@@ -144,17 +149,19 @@ class Queue:
             job.future.cancel()  # the text may stand in the queue already
             raise
 
-    def cut(self, *, max_texts: int, max_tokens: float, batch_seconds: float = 0.0) -> list[Job]:
+    def next_batch(
+        self, *, max_texts: int, max_tokens: float, batch_seconds: float = 0.0
+    ) -> list[Job]:
         """Take the next batch within both bounds, a live job of each flow in turn, longest first.
 
-        A text above max_tokens goes alone. One whose deadline will pass in the batch_seconds that
-        it takes to compute is not worth its place, unless nobody else wants it.
+        A text above max_tokens makes a batch of its own. A text whose deadline would pass in the
+        batch_seconds that a batch takes is failed, unless no other text wants its place.
         """
-        cut: list[Job] = []
+        batch: list[Job] = []
         left = max_tokens
         time = self._loop.time()
         in_time = time + (batch_seconds if self._texts > 1 else 0.0)
-        while self._flows and len(cut) < max_texts:
+        while self._flows and len(batch) < max_texts:
             flow = next(iter(self._flows))
             job = next(iter(flow.jobs))
             if job.deadline is not None and in_time >= job.deadline:
@@ -164,21 +171,21 @@ class Queue:
                 self._counters.dropped += 1
                 self._remove(job)
                 continue
-            if cut and job.tokens > left:
+            if batch and job.tokens > left:
                 break
             left -= job.tokens
-            cut.append(job)
+            batch.append(job)
             self._remove(job)
             if flow.jobs:
                 self._flows.move_to_end(flow)
         if not self._flows and not self.closed:
             self.arrived.clear()
         self._make_room()
-        # Neighbours of like length make little padding.
-        return sorted(cut, key=lambda job: -job.tokens)
+        # Texts of similar length side by side need little padding.
+        return sorted(batch, key=lambda job: -job.tokens)
 
     def close(self) -> None:
-        """Take nothing more, and turn away who waits for a place."""
+        """Take nothing more, and turn away the callers who wait for a place."""
         self.closed = True
         self.arrived.set()
         self._make_room()
@@ -190,7 +197,7 @@ class Queue:
                 job.fail(error)
 
     def _leave(self, job: Job, _: asyncio.Future[Answer]) -> None:
-        """The caller is settled or gone: free the place if the text still waits."""
+        """Free the place if the text still waits: its caller has left or is settled."""
         if job in job.flow.jobs:
             self._counters.dropped += 1
             self._remove(job)
@@ -203,7 +210,7 @@ class Queue:
         self._count(job, -1)
 
     def _count(self, job: Job, sign: int) -> None:
-        """Keep the sums, once a job has been added (1) or removed (-1)."""
+        """Update the sums after a job was added (1) or removed (-1)."""
         flow = job.flow
         self._texts += sign
         self._backpressured_texts += sign * job.backpressured
@@ -214,10 +221,10 @@ class Queue:
         flow.next_tokens = next_tokens
 
     def _make_room(self) -> None:
-        """Give each free place to who has waited for one longest; when closed, turn all away.
+        """Give each free place to the caller who has waited longest; when closed, turn all away.
 
-        The text is queued here and not by its caller once awake: in between, another could take
-        the place, and the caller would have to wait behind those who came later.
+        The text is queued here, and not by its caller once awake: another caller could take the
+        place in between.
         """
         while self._waiting and (self.closed or self.room_for_backpressured):
             job, placed = self._waiting.popitem(last=False)

@@ -48,7 +48,14 @@ def _engine(batcher: Batcher, info: ModelInfo) -> Iterator[Metric]:
     )
     yield _gauge("replicas", "Replicas of the model.", batcher.replicas)
     yield _gauge(
-        "replicas_broken", "Replicas that no longer answer the canary.", batcher.broken_replicas
+        "replicas_broken",
+        "Replicas that are set aside: they hang, or do not answer the canary.",
+        batcher.broken_replicas,
+    )
+    yield _gauge(
+        "threads_abandoned",
+        "Threads that are stuck in a replica that has been replaced.",
+        batcher.abandoned_threads,
     )
     texts = CounterMetricFamily(
         "valence_texts", "Texts that were queued, by what became of them.", labels=["outcome"]

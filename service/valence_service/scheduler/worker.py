@@ -1,0 +1,223 @@
+"""A worker feeds one replica: it takes a batch, computes it, settles its callers, and repeats."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from valence_service.core.clock import now
+from valence_service.core.errors import ModelFailed, Unhealthy
+from valence_service.core.sentiment import Answer, Timings
+from valence_service.scheduler.canary import CANARY, ReplicaBroken
+from valence_service.scheduler.queue import estimated_tokens
+from valence_service.scheduler.recovery import Recovery
+from valence_service.scheduler.replica import ReplicaHung
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from valence_service.core.classifier import Classifier
+    from valence_service.core.observer import Observer, TextCounters
+    from valence_service.core.sentiment import Sentiment
+    from valence_service.scheduler.backlog import Backlog
+    from valence_service.scheduler.estimate import ThroughputEstimate
+    from valence_service.scheduler.hang import HangLimit
+    from valence_service.scheduler.queue import Job
+    from valence_service.scheduler.replica import Replica
+
+# A replica is asked the canary so often, busy or not.
+CANARY_SECONDS = 60.0
+CANARY_TOKENS = estimated_tokens(CANARY)
+log = structlog.get_logger()
+
+
+class _WrongCount(ValueError):
+    """Nobody knows which answer belongs to which text, so none is given."""
+
+
+class Worker:
+    """Computes batches on one replica, and recovers the replica when it breaks or hangs."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        backlog: Backlog,
+        estimate: ThroughputEstimate,
+        counters: TextCounters,
+        observer: Observer,
+        *,
+        hang_limit: HangLimit,
+        make_classifier: Callable[[], Classifier] | None,
+        on_change: Callable[[], None],
+    ) -> None:
+        """Call on_change each time that the replica is set aside or recovered."""
+        self.replica = replica
+        self._backlog = backlog
+        self._estimate = estimate
+        self._counters = counters
+        self._observer = observer
+        self._hang_limit = hang_limit
+        self._recovery = Recovery(
+            replica, self.check, make_classifier, replace_seconds=hang_limit.max_seconds
+        )
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self._batch: list[Job] = []
+        self._check_at = self._loop.time() + CANARY_SECONDS
+
+    async def run(self) -> None:
+        """Compute batches until the queue is closed and empty."""
+        queue = self._backlog.queue
+        while self.replica.well or not queue.closed:
+            if not self.replica.well:
+                await self._recovery.run()
+                self._on_change()
+            if not queue.arrived.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._check_at):
+                        await queue.arrived.wait()
+            if self._loop.time() >= self._check_at:
+                with suppress(ReplicaBroken):
+                    await self.check()
+                continue
+            await self._backlog.coalesce_arrivals()
+            self._batch = self._backlog.next_batch()
+            if self._batch:
+                await self._process()
+            elif queue.closed:
+                return
+
+    async def check(self, *, limit_seconds: float | None = None) -> None:
+        """Ask the replica the canary. Set it aside and raise ReplicaBroken if it is not well."""
+        self._check_at = self._loop.time() + CANARY_SECONDS
+        try:
+            seconds = await self.replica.ask_canary(
+                limit_seconds=limit_seconds or self._hang_limit.seconds_for(CANARY_TOKENS) / 2
+            )
+        except ReplicaBroken as broken:
+            self.set_aside(broken)
+            raise
+        self._estimate.measured_single(CANARY_TOKENS, seconds)
+
+    async def warm_up(self, texts: list[str]) -> None:
+        """Compute and measure a batch that nobody waits for.
+
+        Set the replica aside and raise ReplicaBroken if it hangs or breaks. A model that fails on
+        the batch alone is only logged: such a batch will be split.
+        """
+        tokens = sum(map(estimated_tokens, texts))
+        started = now()
+        try:
+            await self.replica.compute(texts, limit_seconds=self._hang_limit.seconds_for(tokens))
+        except ReplicaHung as hung:
+            self.set_aside(hung)
+            raise ReplicaBroken(f"it hangs on a batch of {len(texts)} texts") from hung
+        except Exception:
+            log.exception("warm_up", hint="--max-batch-tokens may be more than the machine can do")
+            await self.check()
+        else:
+            self._estimate.measured(tokens, now() - started)
+
+    def set_aside(self, error: BaseException) -> None:
+        """Give the replica no more batches until it is recovered."""
+        if self.replica.well:
+            self.replica.set_aside(str(error) or repr(error))
+            log.error("replica_broken", reason=self.replica.trouble, exc_info=error.__cause__)
+            self._on_change()
+
+    def fail_batch(self, error: BaseException) -> None:
+        """Fail the callers of the batch under way: an error of the worker ended it."""
+        self._fail([job for job in self._batch if job.alive], error)
+        self._end_batch()
+
+    async def _process(self) -> None:
+        """Compute the batch and settle it, whatever happens to the replica."""
+        batch = self._batch
+        try:
+            await self._run([job for job in batch if job.alive])
+        except ReplicaHung as hung:
+            # The next replica might hang on it, too.
+            for job in batch:
+                job.fail(Unhealthy("the model hung on the batch that this text was in"))
+            self._end_batch()
+            self.set_aside(hung)
+        except ReplicaBroken:
+            self._batch = []
+            self._backlog.requeue(batch)
+        else:
+            self._end_batch()
+
+    def _end_batch(self) -> None:
+        batch, self._batch = self._batch, []
+        self._backlog.settled(batch)
+
+    async def _run(self, batch: list[Job]) -> None:
+        """Compute a batch and settle it; if it fails, isolate the texts that fail.
+
+        Raise ReplicaBroken or ReplicaHung if the replica fails; some callers are unsettled then.
+        """
+        try:
+            await self._compute(batch)
+        except ReplicaHung:
+            raise
+        except Exception as error:
+            # The texts or the replica? A harmless text tells, once for each batch that fails.
+            await self.check()
+            await self._isolate(batch, error)
+
+    async def _isolate(self, batch: list[Job], error: Exception) -> None:
+        """Split a batch that failed until each failing text is isolated, and fail these."""
+        if len(batch) == 1 or isinstance(error, _WrongCount):
+            self._fail(batch, error)
+            return
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            alive = [job for job in half if job.alive]
+            try:
+                await self._compute(alive)
+            except ReplicaHung:
+                raise
+            except Exception as half_error:
+                await self._isolate(alive, half_error)
+
+    async def _compute(self, batch: list[Job]) -> None:
+        """Compute a batch and settle it. Raise whatever the model raises, or _WrongCount."""
+        if not batch:
+            return
+        started = now()
+        tokens = sum(job.tokens for job in batch)
+        sentiments = await self.replica.compute(
+            [job.text for job in batch], limit_seconds=self._hang_limit.seconds_for(tokens) / 2
+        )
+        if len(sentiments) != len(batch):
+            raise _WrongCount(f"{len(sentiments)} results for {len(batch)} texts")
+        seconds = now() - started
+        self._estimate.measured(tokens, seconds)
+        self._settle(batch, sentiments, started, seconds)
+
+    def _settle(
+        self, batch: list[Job], sentiments: Sequence[Sentiment], started: float, seconds: float
+    ) -> None:
+        waits = [started - job.queued_at for job in batch]
+        for job, sentiment, wait in zip(batch, sentiments, waits, strict=True):
+            if job.alive:
+                timings = Timings(wait, seconds, queued_at=job.queued_at)
+                job.future.set_result(Answer(sentiment, timings))
+                self._counters.answered += 1
+            else:
+                self._counters.wasted += 1
+        self._observer.computed(waits, seconds)
+
+    def _fail(self, batch: list[Job], cause: BaseException) -> None:
+        self._counters.failed += len(batch)
+        for job in batch:
+            job.fail(_model_failed(cause))
+
+
+def _model_failed(cause: BaseException) -> ModelFailed:
+    error = ModelFailed("the model failed on this text")
+    error.__cause__ = cause
+    return error
