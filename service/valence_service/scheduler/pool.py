@@ -125,6 +125,7 @@ class ReplicaPool:
 
     def _worker_ended(self, worker: Worker, task: asyncio.Task[None]) -> None:
         """Notice a worker that ends before the queue closes: its callers would wait for ever."""
+        worker.cancel_check()
         if self._backlog.queue.closed:
             return
         if task.cancelled():

@@ -70,7 +70,7 @@ class Recovery:
                 await self._replace(self._make_classifier)
                 return True
         if not stuck:
-            self._replica.renew_thread()
+            await self._replica.renew_thread()
         return not stuck
 
     async def _replace(self, make: Callable[[], Classifier]) -> None:

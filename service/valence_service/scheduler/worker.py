@@ -66,7 +66,8 @@ class Worker:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._batch: list[Job] = []
-        self._check_at = self._loop.time() + CANARY_SECONDS
+        self._check_timer: asyncio.TimerHandle | None = None
+        self._schedule_check()
 
     async def run(self) -> None:
         """Compute batches until the queue is closed and empty."""
@@ -75,10 +76,7 @@ class Worker:
             if not self.replica.well:
                 await self._recovery.run()
                 self._on_change()
-            if not queue.arrived.is_set():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(self._check_at):
-                        await queue.arrived.wait()
+            await queue.arrived.wait()
             if self._loop.time() >= self._check_at:
                 with suppress(ReplicaBroken):
                     await self.check()
@@ -92,7 +90,7 @@ class Worker:
 
     async def check(self, *, limit_seconds: float | None = None) -> None:
         """Ask the replica the canary. Set it aside and raise ReplicaBroken if it is not well."""
-        self._check_at = self._loop.time() + CANARY_SECONDS
+        self._schedule_check()
         try:
             seconds = await self.replica.ask_canary(
                 limit_seconds=limit_seconds or self._hang_limit.seconds_for(CANARY_TOKENS) / 2
@@ -101,6 +99,11 @@ class Worker:
             self.set_aside(broken)
             raise
         self._estimate.measured_single(CANARY_TOKENS, seconds)
+
+    def cancel_check(self) -> None:
+        """Wake no more for the canary."""
+        if self._check_timer is not None:
+            self._check_timer.cancel()
 
     async def warm_up(self, texts: list[str]) -> None:
         """Compute and measure a batch that nobody waits for.
@@ -132,6 +135,12 @@ class Worker:
         """Fail the callers of the batch under way: an error of the worker ended it."""
         self._fail([job for job in self._batch if job.alive], error)
         self._end_batch()
+
+    def _schedule_check(self) -> None:
+        """Wake the worker when its canary is due. A timeout for each wait would cost more."""
+        self.cancel_check()
+        self._check_at = self._loop.time() + CANARY_SECONDS
+        self._check_timer = self._loop.call_at(self._check_at, self._backlog.queue.arrived.set)
 
     async def _process(self) -> None:
         """Compute the batch and settle it, whatever happens to the replica."""
