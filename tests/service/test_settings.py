@@ -69,6 +69,7 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
         "MAX_CONNECTION_IDLE_SECONDS": "11",
         "MAX_CONNECTION_AGE_SECONDS": "12",
         "ALLOW_PICKLE": "true",
+        "EXIT_WHEN_DEGRADED": "true",
         "VERBOSE": "true",
     }
     flags = []
