@@ -1,7 +1,10 @@
 # Every verb is here; `make help` lists them. The file targets are the set-up: each environment is
 # made when it is missing or when what it is made from has changed.
 
-PYTHON ?= python3.11
+# The newest supported Python that runs here (PYTHON=python3.12 picks another). A version manager
+# puts commands in the PATH that only say that their version is off, so each is tried.
+PYTHONS := python3.14 python3.13 python3.12 python3.11
+PYTHON ?= $(shell for python in $(PYTHONS); do $$python -c "" 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS_VENV := .venv-protos
@@ -113,9 +116,15 @@ define generate
 	  $(PROTO)
 endef
 
+# $(call environment,FOLDER): an empty environment there, unless it has one.
+define environment
+	@test -x $(1)/bin/pip || $(if $(PYTHON),$(PYTHON) -m venv --clear $(1),{ \
+	  echo "no Python here: install one of $(PYTHONS), or name yours: make PYTHON=/path/to/python" >&2; exit 1; })
+endef
+
 # The service and the client, editable.
 $(VENV)/.service: $(PROJECTS) constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(call environment,$(VENV))
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	@# torch first and pinned: asked for by a range, it may bring gigabytes of CUDA libraries.
 	$(BIN)/pip install --progress-bar on $$(grep '^torch==' constraints.txt)
@@ -139,21 +148,21 @@ $(VENV)/.teacher: $(VENV)/.training
 
 # Its versions are pinned in pyproject.toml: constraints.txt is the other environment's.
 $(PROTOS_VENV)/.made: pyproject.toml
-	@test -x $(PROTOS_VENV)/bin/python || $(PYTHON) -m venv $(PROTOS_VENV)
+	$(call environment,$(PROTOS_VENV))
 	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet "pip>=25.1"
 	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet --group protos
 	@touch $@
 
 # Not editable: what is tested is what the wheels hold.
 $(FLOORS_VENV)/.made: tests/client/floors.txt $(wildcard protos/valence/v1/* client/*.toml client/valence_client/*.py client/valence_client/*/*.py)
-	@test -x $(FLOORS_VENV)/bin/python || $(PYTHON) -m venv $(FLOORS_VENV)
+	$(call environment,$(FLOORS_VENV))
 	PIP_CONSTRAINT= $(FLOORS_VENV)/bin/pip install --quiet --requirement $<
 	PIP_CONSTRAINT= $(FLOORS_VENV)/bin/pip install --quiet --force-reinstall --no-deps ./protos ./client
 	@touch $@
 
 # Each peer brings what it likes; torch first, as above.
 $(BENCH_VENVS)/%/.made: bench/peers/%.txt
-	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(call environment,$(@D))
 	PIP_CONSTRAINT= $(@D)/bin/pip install --quiet $$(grep '^torch==' $<)
 	PIP_CONSTRAINT= $(@D)/bin/pip install --quiet --requirement $<
 	@touch $@
