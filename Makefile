@@ -73,21 +73,21 @@ train: $(VENV)/.teacher ## train the embedded model (DATA=folder with train/ and
 	@test -n "$(DATA)" || { echo "say where the texts are: make train DATA=folder" >&2; exit 2; }
 	@# Kept memory is not asked for again: a quarter more steps in the same time.
 	MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456 \
-	  $(BIN)/python model/training/train.py --data $(DATA) --out $(MODEL)
+	  $(BIN)/python -m training.train --data $(DATA) --out $(MODEL)
 
 quantize: $(VENV)/.training ## make the embedded model's int8 form, and compare the two (DATA=folder with train/ and dev/)
 	@test -n "$(DATA)" || { echo "say where the texts are: make quantize DATA=folder" >&2; exit 2; }
-	$(BIN)/python model/training/quantize.py --data $(DATA) --model $(MODEL)
+	$(BIN)/python -m training.quantize --data $(DATA) --model $(MODEL)
 
 evaluate: $(VENV)/.training ## accuracy and calibration of the embedded model (DATA=folder with dev/)
 	@test -n "$(DATA)" || { echo "say where the texts are: make evaluate DATA=folder" >&2; exit 2; }
-	$(BIN)/python model/training/evaluate.py --data $(DATA) --model $(MODEL)
+	$(BIN)/python -m training.evaluate --data $(DATA) --model $(MODEL)
 
-bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other servers, into docs/benchmarks.md (needs h2load; half an hour, ARGS=--quick five minutes)
-	$(BIN)/python bench/compare.py $(ARGS)
+bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other servers, into docs/benchmarks.md (half an hour, ARGS=--quick five minutes)
+	$(BIN)/python -m bench.compare $(ARGS)
 
-overload: $(VENV)/.dev $(BENCH_VENVS)/litserve/.made ## measure more load than can be borne, into docs/overload.md (five minutes)
-	$(BIN)/python bench/overload.py $(ARGS)
+overload: $(VENV)/.dev $(BENCH_VENVS)/litserve/.made ## measure more load than a server can bear, into docs/overload.md (five minutes)
+	$(BIN)/python -m bench.overload $(ARGS)
 
 pictures: $(patsubst %.dot,%.svg,$(wildcard docs/pictures/*.dot)) ## draw the documents' pictures anew (needs graphviz)
 

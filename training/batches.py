@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from mixture import Example
     from tokenizers import Tokenizer
+
+    from training.mixture import Example
 
 # Small ones: more steps, and a noisier gradient, which a small model gains by.
 BATCH_TEXTS = 64

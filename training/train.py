@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openvino
 import torch
-from base import base_folder, load_base, save, teacher_folder
-from batches import batches
-from data import dev_rows
-from evaluate import compiled_form, logits_of, read_tokenizer, report, torch_form
-from mixture import Example, LogOdds, Mixture, softened
-from recipe import FIRST, STUDENTS, TEACHER, UNLABELLED, Run
 from tqdm import tqdm
+
+from training.base import base_folder, load_base, save, teacher_folder
+from training.batches import batches
+from training.data import dev_rows
+from training.evaluate import compiled_form, logits_of, read_tokenizer, report, torch_form
+from training.mixture import Example, LogOdds, Mixture, softened
+from training.recipe import FIRST, STUDENTS, TEACHER, UNLABELLED, Run
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

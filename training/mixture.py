@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from data import DEV_FILES, letters, read_rows
-from recipe import DOUBT_LOG_ODDS, MAX_TOKENS
+
+from training.data import DEV_FILES, letters, read_rows
+from training.recipe import DOUBT_LOG_ODDS, MAX_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from recipe import Run, Unlabelled
+    from training.recipe import Run, Unlabelled
 
 # Of one source's sentences; more would only take longer to look through.
 MAX_SENTENCES = 160_000

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import openvino
 import torch
-from data import DEV_FILES, dev_rows
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from training.data import DEV_FILES, dev_rows
 
 MAX_TOKENS = 512
 BATCH_TOKENS = 4_096

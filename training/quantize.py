@@ -23,11 +23,12 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import nncf
 import openvino
-from data import read_rows
-from evaluate import compare, compiled_form, read_tokenizer, torch_form
-from graph import LEFT_AS_THEY_ARE, build
 from openvino import opset13
 from safetensors.numpy import load_file
+
+from training.data import read_rows
+from training.evaluate import compare, compiled_form, read_tokenizer, torch_form
+from training.graph import LEFT_AS_THEY_ARE, build
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
