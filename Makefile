@@ -135,6 +135,10 @@ define environment
 	  echo "no Python here: install one of $(PYTHONS), or name yours: make PYTHON=/path/to/python" >&2; exit 1; })
 endef
 
+# $(call locked_pip,FOLDER): the lock's pip. Older ones take no hashes from constraints, so its own
+# comes as a requirement.
+locked_pip = sed -n '/^pip==/,/[^\]$$/p' $(PIP_CONSTRAINT) | $(1)/bin/pip install --quiet --requirement /dev/stdin
+
 # $(call locked,FILE): renew it, for every platform and each supported Python.
 locked = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-annotate --custom-compile-command "make lock" --output-file $(1) $(ARGS)
@@ -143,7 +147,7 @@ GROUPS := build torch dev training
 # The service and the client, editable.
 $(VENV)/.service: $(PROJECTS) constraints.txt .ci/dependencies
 	$(call environment,$(VENV))
-	$(BIN)/pip install --quiet --upgrade pip
+	$(call locked_pip,$(VENV))
 	$(BIN)/python .ci/dependencies $(DISTRIBUTIONS) > $(VENV)/dependencies.txt
 	$(BIN)/pip install --quiet --group build --group torch --requirement $(VENV)/dependencies.txt
 	$(UNLOCKED) $(BIN)/pip install --progress-bar on $(TORCH)
@@ -167,7 +171,7 @@ $(VENV)/.teacher: $(VENV)/.training
 $(PROTOS_VENV)/.made: export PIP_CONSTRAINT := $(CURDIR)/constraints-protos.txt
 $(PROTOS_VENV)/.made: pyproject.toml constraints-protos.txt
 	$(call environment,$(PROTOS_VENV))
-	$(PROTOS_VENV)/bin/pip install --quiet --upgrade pip
+	$(call locked_pip,$(PROTOS_VENV))
 	$(PROTOS_VENV)/bin/pip install --quiet --group protos
 	@touch $@
 
