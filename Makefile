@@ -4,10 +4,13 @@
 # The newest supported Python that runs here (PYTHON=python3.12 picks another). A version manager
 # puts commands in the PATH that only say that their version is off, so each is tried.
 PYTHONS := python3.14 python3.13 python3.12 python3.11
-PYTHON ?= $(shell for python in $(PYTHONS); do $$python -c "" 2>/dev/null && echo $$python && break; done)
+PYTHON ?= $(call newest,$(PYTHONS))
+newest = $(shell for python in $(1); do $$python -c "" 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS_VENV := .venv-protos
+# The stubs' generator has no build for a newer one, and takes ten minutes to compile.
+PROTOS_PYTHON ?= $(or $(call newest,$(filter-out python3.14,$(PYTHONS))),$(PYTHON))
 FLOORS_VENV := .venv-floors
 BENCH_VENVS := .venv-bench
 PEERS := $(patsubst bench/peers/%.txt,%,$(wildcard bench/peers/*.txt))
@@ -27,7 +30,7 @@ UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test floors soak check format lock protos toolchains examples interop train quantize evaluate \
+.PHONY: help run test coverage floors soak check format lock protos toolchains examples interop train quantize evaluate \
   bench overload pictures clean
 
 help: ## list the verbs
@@ -40,19 +43,31 @@ test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the tests 
 	@$(MAKE) --silent --directory=examples python
 	$(BIN)/pytest $(ARGS)
 
+coverage: $(VENV)/.dev $(PROTOS_VENV)/.made ## the branches that tests run, of service and client; fails below the floor in pyproject.toml
+	@$(MAKE) --silent --directory=examples python
+	@mkdir -p build
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 floors: $(FLOORS_VENV)/.made ## the client's tests on the oldest versions that it says it runs on, from its wheel
 	$(FLOORS_VENV)/bin/pytest tests/client --confcutdir=tests/client --ignore-glob='*/test_command*' -p no:cacheprovider $(ARGS)
 
 soak: $(VENV)/.dev ## five minutes of mixed and hostile traffic on a server, and what came of it (ARGS="--minutes 60")
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 
-check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, types, floors, proto lint, stub drift
+check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, spelling, types, floors, proto lint and compatibility, stub drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	git ls-files -z | xargs -0 $(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(call generate,build/protos)
-	PATH="$(CURDIR)/$(BIN):$$PATH" buf lint build/protos/image.binpb --config protos/buf.yaml
+	$(BIN)/buf lint build/protos/image.binpb --config protos/buf.yaml
+	@# Against every release: fields and values are only added.
+	for release in protos/released/*.binpb; do \
+	  $(BIN)/buf breaking build/protos/image.binpb --config protos/buf.yaml --against $$release || exit 1; done
 	@for stub in sentiment_pb2.py sentiment_pb2.pyi sentiment_pb2_grpc.py sentiment_pb2_grpc.pyi; do \
 	  diff -u protos/valence/v1/$$stub build/protos/valence/v1/$$stub \
 	    || { echo "protos/valence/v1/$$stub is not what the proto makes: run 'make protos'" >&2; exit 1; }; \
@@ -129,9 +144,9 @@ define generate
 	  $(PROTO)
 endef
 
-# $(call environment,FOLDER): an empty environment there, unless it has one.
+# $(call environment,FOLDER[,PYTHON]): an empty environment there, unless it has one.
 define environment
-	@test -x $(1)/bin/pip || $(if $(PYTHON),$(PYTHON) -m venv --clear $(1),{ \
+	@test -x $(1)/bin/pip || $(if $(PYTHON),$(or $(2),$(PYTHON)) -m venv --clear $(1),{ \
 	  echo "no Python here: install one of $(PYTHONS), or name yours: make PYTHON=/path/to/python" >&2; exit 1; })
 endef
 
@@ -170,7 +185,7 @@ $(VENV)/.teacher: $(VENV)/.training
 
 $(PROTOS_VENV)/.made: export PIP_CONSTRAINT := $(CURDIR)/constraints-protos.txt
 $(PROTOS_VENV)/.made: pyproject.toml constraints-protos.txt
-	$(call environment,$(PROTOS_VENV))
+	$(call environment,$(PROTOS_VENV),$(PROTOS_PYTHON))
 	$(call locked_pip,$(PROTOS_VENV))
 	$(PROTOS_VENV)/bin/pip install --quiet --group protos
 	@touch $@

@@ -22,7 +22,7 @@ def make_an_environment(folder: Path, *options: str, commands: dict[str, str]) -
     make = shutil.which("make")
     assert make
     return subprocess.run(
-        [make, *options, f"PROTOS_VENV={environment}", f"{environment}/.made"],
+        [make, *options, f"VENV={environment}", f"{environment}/.service"],
         cwd=ROOT,
         env={"PATH": str(path)},
         stdout=subprocess.PIPE,
