@@ -13,46 +13,35 @@ from typing import Any
 
 import grpc
 import pytest
-from valence.v1 import sentiment_pb2 as pb
-from valence.v1 import sentiment_pb2_grpc
 
-from bench.bare import SENTIMENT
+from bench.bare import ANSWER
 from bench.load import unary
 from bench.subjects import Running, Subject
 
 REFUSES_EVERY = 5
 SECONDS = 0.5
-PATH = "/valence.v1.SentimentService/Classify"
-
-
-class Refusing(sentiment_pb2_grpc.SentimentServiceServicer):
-    """Refuses one call in five, and answers the others at length."""
-
-    def __init__(self) -> None:
-        self._calls = itertools.count(1)
-
-    def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:
-        if self._refuses(next(self._calls)):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
-        return pb.ClassifyResponse(sentiment=SENTIMENT)
-
-    def _refuses(self, number: int) -> bool:
-        return number % REFUSES_EVERY == 0
-
-
-class Willing(Refusing):
-    def _refuses(self, number: int) -> bool:
-        return False
+SERVICE = "valence.v1.SentimentService"
 
 
 @contextmanager
-def over_grpc(servicer: sentiment_pb2_grpc.SentimentServiceServicer) -> Iterator[Running]:
+def over_grpc(*, refuses: bool) -> Iterator[Running]:
+    """A server that answers at length, and may refuse one call in five."""
+    calls = itertools.count(1)
+
+    def classify(_: bytes, context: grpc.ServicerContext) -> bytes:
+        if refuses and next(calls) % REFUSES_EVERY == 0:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+        return ANSWER
+
+    handlers: Any = {"Classify": grpc.unary_unary_rpc_method_handler(classify)}
     server = grpc.server(ThreadPoolExecutor(2))
-    sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(servicer, server)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        yield Running(Subject("a server", (), PATH, protocol="grpc"), port, os.getpid(), 0.0)
+        yield Running(
+            Subject("a server", (), f"/{SERVICE}/Classify", protocol="grpc"), port, os.getpid(), 0.0
+        )
     finally:
         server.stop(grace=None).wait()
 
@@ -87,7 +76,7 @@ def over_http(*, refusal: int) -> Iterator[Running]:
 
 @pytest.mark.parametrize("callers", [1, 20])
 def test_every_answer_counts(callers: int) -> None:
-    with over_grpc(Willing()) as server:
+    with over_grpc(refuses=False) as server:
         load = unary(server, ["one", "two"], callers=callers, seconds=SECONDS)
 
     assert set(load.statuses) == {"OK"}
@@ -96,7 +85,10 @@ def test_every_answer_counts(callers: int) -> None:
 
 
 def test_one_refusal_in_five_is_no_rate() -> None:
-    with over_grpc(Refusing()) as server, pytest.raises(SystemExit, match=r"\d+ RESOURCE_EXHAUST"):
+    with (
+        over_grpc(refuses=True) as server,
+        pytest.raises(SystemExit, match=r"\d+ RESOURCE_EXHAUST"),
+    ):
         unary(server, ["one", "two"], callers=20, seconds=SECONDS)
 
 
