@@ -99,7 +99,7 @@ interop: examples $(VENV)/.dev ## ask a server from every language, and compare 
 
 train: $(VENV)/.teacher ## train the embedded model (DATA=folder with train/ and dev/; three to four hours)
 	@test -n "$(DATA)" || { echo "say where the texts are: make train DATA=folder" >&2; exit 2; }
-	@# Kept memory is not asked for again: a quarter more steps in the same time.
+	@# Memory that is kept need not be allocated again: a quarter more steps in the same time.
 	MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456 \
 	  $(BIN)/python -m training.train --data $(DATA) --out $(MODEL)
 
