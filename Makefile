@@ -22,7 +22,7 @@ PROJECTS := $(wildcard */pyproject.toml)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_REQUIRE_HASHES := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# What an install goes without that takes our own distributions, or an environment with pins of its own.
+# For our own distributions, torch, and environments with pins of their own.
 UNLOCKED := PIP_CONSTRAINT= PIP_REQUIRE_HASHES=
 # Not in the lock, since its build for CPUs has another hash than the one that registries serve.
 TORCH := torch==2.13.0
