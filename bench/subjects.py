@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started, asked and measured."""
+"""The servers of the benchmark: how each is started, called and measured."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -22,12 +21,13 @@ import psutil
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
-HERE = Path(__file__).parent
-PEERS = HERE / "peers"
-ENVIRONMENTS = HERE.parent / ".venv-bench"
+from bench import http2
+
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT / "bench/peers"
+ENVIRONMENTS = ROOT / ".venv-bench"
 START_SECONDS = 120
 END_SECONDS = 30
-# A server that is not there yet is asked again after this long.
 POLL_SECONDS = 0.02
 
 
@@ -42,12 +42,14 @@ class Subject:
     protocol: str = "http"
     """``http`` is HTTP/1.1 and JSON, ``grpc`` is gRPC."""
     environment: dict[str, str] = field(default_factory=dict)
+    """``{port}`` stands for the port here too."""
+    folder: Path = ROOT
+    """Where the command runs."""
 
     def payload(self, text: str) -> bytes:
-        """The body of a request for one text."""
+        """Return the body of a request for one text."""
         if self.protocol == "grpc":
-            message = pb.ClassifyRequest(text=text).SerializeToString()
-            return struct.pack(">BI", 0, len(message)) + message
+            return http2.message(pb.ClassifyRequest(text=text).SerializeToString())
         if self.path.startswith("/v2/"):
             tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
             return json.dumps({"inputs": [tensor]}).encode()
@@ -56,15 +58,15 @@ class Subject:
 
 BARE = Subject(
     "a bare grpc.aio server",
-    (sys.executable, str(HERE / "bare.py"), "{port}"),
+    (sys.executable, "-m", "bench.bare", "{port}"),
     "/valence.v1.SentimentService/Classify",
     protocol="grpc",
 )
-"""Without a model: what grpc.aio costs by itself."""
+"""A server without a model: the cost of grpc.aio by itself."""
 
 
 def subjects(model: Path) -> list[Subject]:
-    """All of them, on the model in a folder."""
+    """Return all of them, on the model in a folder."""
 
     def peer(name: str, *command: str, path: str, engine: str = "pipeline", **more: str) -> Subject:
         return Subject(
@@ -72,6 +74,7 @@ def subjects(model: Path) -> list[Subject]:
             (str(ENVIRONMENTS / name.split(maxsplit=1)[0].lower() / "bin/python"), *command),
             path,
             environment={"MODEL": str(model), "ENGINE": engine, "PORT": "{port}", **more},
+            folder=PEERS,
         )
 
     def mlserver(engine: str) -> Subject:
@@ -80,7 +83,7 @@ def subjects(model: Path) -> list[Subject]:
             *("-c", "from mlserver.cli import main; main()", "start", "mlserver"),
             path="/v2/models/sentiment/infer",
             engine=engine,
-            # The other two ports of it are not asked.
+            # Nobody calls its other two ports.
             MLSERVER_HOST="127.0.0.1",
             MLSERVER_HTTP_PORT="{port}",
             MLSERVER_GRPC_PORT=str(free_port()),
@@ -97,7 +100,11 @@ def subjects(model: Path) -> list[Subject]:
             protocol="grpc",
         ),
         Subject(
-            "tutorial", (sys.executable, *uvicorn), "/classify", environment={"MODEL": str(model)}
+            "tutorial",
+            (sys.executable, *uvicorn),
+            "/classify",
+            environment={"MODEL": str(model)},
+            folder=PEERS,
         ),
         peer("LitServe", "litserve_app.py", path="/classify"),
         mlserver("pipeline"),
@@ -108,14 +115,14 @@ def subjects(model: Path) -> list[Subject]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that has answered."""
+    """A server that has answered a text."""
 
     subject: Subject
     port: int
@@ -124,7 +131,7 @@ class Running:
     """From the start of its process to its first answer."""
 
     def memory_mb(self) -> float:
-        """What it and its children hold, memory that they share counted once (PSS)."""
+        """Return the memory of the server and its children, shared memory counted once (PSS)."""
         process = psutil.Process(self.pid)
         family = [process, *process.children(recursive=True)]
         return float(sum(one.memory_full_info().pss for one in family) / 2**20)
@@ -132,7 +139,7 @@ class Running:
 
 @contextmanager
 def running(subject: Subject) -> Iterator[Running]:
-    """The server from its start to its end, in a process group of its own."""
+    """Start a server in a process group of its own, and end it."""
     port = free_port()
 
     def filled(text: str) -> str:
@@ -142,7 +149,7 @@ def running(subject: Subject) -> Iterator[Running]:
     process = subprocess.Popen(
         [filled(part) for part in subject.command],
         env=os.environ | {name: filled(value) for name, value in subject.environment.items()},
-        cwd=PEERS,
+        cwd=subject.folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -160,15 +167,15 @@ def running(subject: Subject) -> Iterator[Running]:
         with suppress(subprocess.TimeoutExpired):
             process.wait(END_SECONDS)
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # what it may have left behind
+            os.killpg(process.pid, signal.SIGKILL)  # children that it may have left behind
         process.wait()
 
 
 def _answers(subject: Subject, port: int) -> bool:
-    """Whether a text is answered, and as one expects."""
+    """Return whether the server answers a text with the right label."""
     text = "I loved every minute of it."
     if subject.protocol == "grpc":
-        # Of its own: a shared one waits ever longer before it tries again.
+        # A shared subchannel would wait longer before each new try.
         own = [("grpc.use_local_subchannel_pool", 1)]
         with grpc.insecure_channel(f"127.0.0.1:{port}", options=own) as channel:
             stub = sentiment_pb2_grpc.SentimentServiceStub(channel)

@@ -1,9 +1,9 @@
-"""What telemetry costs: ``python bench/telemetry.py``, a table out (needs h2load).
+"""Measure the cost of telemetry, and print a table: ``python -m bench.telemetry``.
 
-The same server with and without, all started at once and asked in short turns, so that a slow spell
-of the machine meets all of them. Each round gives every server's part of what the two without
-telemetry did in that round; the table has their median and between what 95% of such medians lie. A
-scrape comes every five seconds, and spans go to a sink.
+The same server runs with and without telemetry. All are started at once and take short turns, so
+that a slow spell of the machine meets all of them. Each round compares every server with the two
+that run without telemetry. The table has the median of these ratios, and the range in which 95% of
+such medians lie. A scrape comes every five seconds, and spans go to a sink.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import load
 import psutil
-import texts
 import valence_model
-from subjects import Running, free_port, running, subjects
 from tokenizers import Tokenizer
+
+from bench import load, texts
+from bench.subjects import Running, free_port, running, subjects
 
 CALLERS = 64
 PLAIN = ("nothing", "nothing, again")
@@ -32,7 +32,7 @@ SCRAPE_SECONDS = 5.0
 
 
 class _Sink(BaseHTTPRequestHandler):
-    """Takes spans by OTLP and forgets them."""
+    """A receiver of spans by OTLP that drops them."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -45,7 +45,7 @@ class _Sink(BaseHTTPRequestHandler):
 
 @contextmanager
 def sink() -> Iterator[str]:
-    """The address of a receiver of spans."""
+    """Run a receiver of spans, and yield its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Sink) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -54,7 +54,7 @@ def sink() -> Iterator[str]:
 
 @contextmanager
 def scraped(url: str | None) -> Iterator[None]:
-    """Asks for the metrics again and again."""
+    """Scrape the metrics every few seconds."""
     done = threading.Event()
 
     def scrape() -> None:
@@ -73,12 +73,11 @@ def scraped(url: str | None) -> Iterator[None]:
 
 
 def main() -> None:
-    """Measure, and print a line for each way of telling."""
+    """Measure, and print a line for each kind of telemetry."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=1, help="of each load")
     arguments = parser.parse_args()
-    load.need_h2load()
     model = Path(valence_model.path()).resolve()
     asked = texts.short(Tokenizer.from_file(str(model / "tokenizer.json")))
     plain = subjects(model)[0]
@@ -116,34 +115,34 @@ def main() -> None:
                 if number:  # the first round warms up
                     used = cpu_seconds(servers[name]) - used
                     rates[name].append(got.texts_per_second)
-                    # The load's warm-up, half as long, is in it.
+                    # The processor time includes the warm-up, which is half as long.
                     texts_asked = got.texts_per_second * arguments.seconds * 1.5
                     costs[name].append(used / texts_asked * 1e3)
     table("texts/s", rates)
-    # Where other work takes part of the machine, this is the steadier of the two.
+    # This is the steadier of the two on a machine with other work.
     table("CPU ms a text", costs)
 
 
 def cpu_seconds(server: Running) -> float:
-    """What the server has used of the processor."""
+    """Return the processor time that the server has used."""
     times = psutil.Process(server.pid).cpu_times()
     return float(times.user + times.system)
 
 
 def table(what: str, measured: dict[str, list[float]]) -> None:
-    """A line for each server: its median, and its part of what those without telemetry have."""
+    """Print a line for each server: its median, and its ratio to those without telemetry."""
     plain = [
         statistics.fmean(pair) for pair in zip(*(measured[name] for name in PLAIN), strict=True)
     ]
-    print(f"{what:22}{'median':>9}{'part':>9}{'95% of medians':>18}")
+    print(f"{what:22}{'median':>9}{'ratio':>9}{'95% of medians':>18}")
     for name, values in measured.items():
-        parts = sorted(value / beside for value, beside in zip(values, plain, strict=True))
-        # By ranks, without supposing how the parts are spread.
-        reach = 1.96 * math.sqrt(len(parts))
-        low = parts[max(0, math.floor((len(parts) - reach) / 2))]
-        high = parts[min(len(parts) - 1, math.ceil((len(parts) + reach) / 2))]
+        ratios = sorted(value / beside for value, beside in zip(values, plain, strict=True))
+        # By ranks, which assumes nothing about the distribution of the ratios.
+        reach = 1.96 * math.sqrt(len(ratios))
+        low = ratios[max(0, math.floor((len(ratios) - reach) / 2))]
+        high = ratios[min(len(ratios) - 1, math.ceil((len(ratios) + reach) / 2))]
         print(
-            f"{name:22}{statistics.median(values):9.3g}{statistics.median(parts):9.1%}"
+            f"{name:22}{statistics.median(values):9.3g}{statistics.median(ratios):9.1%}"
             f"{f'{low:.1%} to {high:.1%}':>18}"
         )
 

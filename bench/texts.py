@@ -1,4 +1,4 @@
-"""The texts that every server is asked, made of a few words and a fixed seed."""
+"""The texts that every server gets, made of a few words and a fixed seed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from statistics import NormalDist
 
 from tokenizers import Tokenizer
 
-# A load generator process sends one text again and again: so many differ at a time.
+# Each caller sends one text again and again.
 DISTINCT = 16
 SHORT_TOKENS = 23
-# Reviews: the logarithm of their length is about normal.
+# The logarithm of a review's length is about normal.
 MIXED_MEDIAN_TOKENS, MIXED_SPREAD = 60, 0.8
 MIXED_LEAST, MIXED_MOST = 5, 250
 
@@ -21,13 +21,13 @@ _ADJECTIVES = ("good", "slow", "charming", "broken", "honest", "dull", "fresh", 
 
 
 def short(tokenizer: Tokenizer) -> list[str]:
-    """DISTINCT sentences of SHORT_TOKENS tokens or one or two more or less."""
+    """Return DISTINCT sentences of SHORT_TOKENS tokens, give or take two."""
     draw = random.Random(23)
     return [_text(tokenizer, SHORT_TOKENS + draw.randint(-2, 2), draw) for _ in range(DISTINCT)]
 
 
 def mixed(tokenizer: Tokenizer) -> list[str]:
-    """DISTINCT texts of 5 to 250 tokens, their lengths spread as those of reviews are."""
+    """Return DISTINCT texts of 5 to 250 tokens, with lengths spread as those of reviews are."""
     draw = random.Random(250)
     normal = NormalDist()
     texts = []
@@ -40,7 +40,7 @@ def mixed(tokenizer: Tokenizer) -> list[str]:
 
 
 def _text(tokenizer: Tokenizer, tokens: int, draw: random.Random) -> str:
-    """Words until there are so many tokens, the special ones included."""
+    """Return words that make so many tokens, the special ones included."""
     words: list[str] = []
     while len(tokenizer.encode(" ".join(words))) < tokens:
         clause = " ".join(map(draw.choice, (_SUBJECTS, _VERBS, _ADVERBS, _ADJECTIVES)))

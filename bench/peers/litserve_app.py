@@ -1,4 +1,4 @@
-"""LitServe with its batching on: ``PORT=… MODEL=… python litserve_app.py``."""
+"""Serve with LitServe and its batching: ``PORT=… MODEL=… python litserve_app.py``."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import model
 
 
 class SentimentAPI(litserve.LitAPI):
-    """One text a request; predict gets what has gathered."""
+    """One text a request; predict gets a batch of them."""
 
     def setup(self, device: str) -> None:
-        """Load the model, once a worker."""
+        """Load the model, once for each worker."""
         self.classify = model.load()
 
     def decode_request(self, request: dict[str, str]) -> str:
-        """The text."""
+        """Return the text."""
         return request["text"]
 
     def predict(self, texts: list[str]) -> list[dict[str, Any]]:
-        """Label and score of each."""
+        """Return label and score of each text."""
         return self.classify(list(texts))
 
     def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-        """As it is."""
+        """Return the answer unchanged."""
         return output
 
 

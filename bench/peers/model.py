@@ -1,4 +1,4 @@
-"""What every peer serves: texts in, label and score out, by one of two engines.
+"""The model that every peer serves: texts in, label and score out, by one of two engines.
 
 MODEL names the folder. ENGINE is ``pipeline`` (transformers, batched, on torch) or ``openvino``
 (the int8 form that Valence serves).
@@ -15,7 +15,7 @@ Classify = Callable[[list[str]], list[dict[str, Any]]]
 
 
 def load() -> Classify:
-    """The engine that the environment asks for, warm."""
+    """Return the engine that the environment names, after a first text."""
     folder = Path(os.environ["MODEL"])
     classify = _openvino(folder) if os.environ.get("ENGINE") == "openvino" else _pipeline(folder)
     classify(["warm"])

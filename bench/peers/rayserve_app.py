@@ -1,4 +1,4 @@
-"""Ray Serve with its batching on: ``PORT=… MODEL=… python rayserve_app.py``."""
+"""Serve with Ray Serve and its batching: ``PORT=… MODEL=… python rayserve_app.py``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import model
 
 @serve.deployment(max_ongoing_requests=256, ray_actor_options={"num_cpus": 1})
 class Sentiment:
-    """One replica; what arrives within five milliseconds is computed together."""
+    """One replica; texts that arrive within five milliseconds make a batch."""
 
     def __init__(self) -> None:
+        """Load the model."""
         self._classify = model.load()
 
     @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.005)
@@ -24,7 +25,7 @@ class Sentiment:
         return self._classify(texts)
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        """Label and score of one text."""
+        """Return label and score of one text."""
         return await self._batch((await request.json())["text"])
 
 

@@ -1,6 +1,6 @@
-"""The tutorial's service: FastAPI, one pipeline, one call for each request in a thread.
+"""Serve as tutorials do: FastAPI, one pipeline, one call for each request in a thread.
 
-The yardstick, as such tutorials write it. Serve with uvicorn; MODEL names the folder.
+Run it with uvicorn; MODEL names the folder.
 """
 
 import asyncio
@@ -22,6 +22,6 @@ class Request(BaseModel):
 
 @app.post("/classify")
 async def answer(request: Request) -> dict[str, str | float]:
-    """Label and score, as the pipeline says them."""
+    """Return label and score as the pipeline gives them."""
     result = await asyncio.to_thread(classify, request.text, truncation=True)
     return dict(result[0])

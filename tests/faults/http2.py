@@ -1,4 +1,4 @@
-"""HTTP/2 by hand: just enough to say a call in bytes, and so to say it wrongly."""
+"""Calls in bytes, so that tests can make them wrongly."""
 
 from __future__ import annotations
 
@@ -6,57 +6,51 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
-END_STREAM, END_HEADERS, ACK = 0x1, 0x4, 0x1
+from bench import http2
+from bench.http2 import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+    header_block,
+    message,
+)
+
+__all__ = [
+    "ACK",
+    "CONTINUATION",
+    "DATA",
+    "END_HEADERS",
+    "END_STREAM",
+    "HEADERS",
+    "PING",
+    "PREFACE",
+    "RST_STREAM",
+    "SETTINGS",
+    "WINDOW_UPDATE",
+    "call",
+    "call_headers",
+    "frame",
+    "header_block",
+    "message",
+    "opening",
+    "said",
+]
 READ_BYTES = 1 << 16
 CLOSE_SECONDS = 30
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return (
-        len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-    )
-
-
-def header_block(headers: Sequence[tuple[str, str]]) -> bytes:
-    """In HPACK's plainest form: each a literal that is not indexed (RFC 7541, 6.2.2)."""
-    block = b""
-    for name, value in headers:
-        block += b"\x00" + _string(name) + _string(value)
-    return block
-
-
-def _string(text: str) -> bytes:
-    data = text.encode()
-    # An integer with a prefix of seven bits (RFC 7541, 5.1).
-    if len(data) < 127:
-        return bytes([len(data)]) + data
-    left, size = len(data) - 127, b"\x7f"
-    while left >= 128:
-        size += bytes([left % 128 + 128])
-        left //= 128
-    return size + bytes([left]) + data
-
-
 def call_headers(method: str, *more: tuple[str, str]) -> bytes:
-    """The header block of a call of the contract."""
-    return header_block(
-        [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", f"/valence.v1.SentimentService/{method}"),
-            (":authority", "localhost"),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-            *more,
-        ]
-    )
-
-
-def message(data: bytes) -> bytes:
-    """As gRPC puts it into DATA frames: not compressed, with its length."""
-    return b"\x00" + len(data).to_bytes(4, "big") + data
+    """Return the header block of a call of the contract."""
+    return http2.call_headers(f"/valence.v1.SentimentService/{method}", *more)
 
 
 def call(method: str, requests: Sequence[bytes], *, stream: int = 1) -> list[bytes]:
@@ -72,16 +66,6 @@ def call(method: str, requests: Sequence[bytes], *, stream: int = 1) -> list[byt
 def opening() -> list[bytes]:
     """What a client says first, and its word that it has seen the server's settings."""
     return [PREFACE, frame(SETTINGS, 0, 0), frame(SETTINGS, ACK, 0)]
-
-
-def kinds(data: bytes) -> list[tuple[int, int, int]]:
-    """Kind, flags and stream of each whole frame in what a server has sent."""
-    found = []
-    while len(data) >= 9:
-        length = int.from_bytes(data[:3], "big")
-        found.append((data[3], data[4], int.from_bytes(data[5:9], "big")))
-        data = data[9 + length :]
-    return found
 
 
 async def said(

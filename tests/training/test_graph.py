@@ -8,9 +8,10 @@ import numpy as np
 import openvino
 import pytest
 import torch
-from graph import LEFT_AS_THEY_ARE, build
 from safetensors.numpy import load_file
 from transformers import AutoModelForSequenceClassification
+
+from training.graph import LEFT_AS_THEY_ARE, build
 
 LENGTHS = (12, 5, 1, 9)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data import DEV_FILES
-from mixture import Mixture
-from recipe import Run, Source, Unlabelled
+
+from training.data import DEV_FILES
+from training.mixture import Mixture
+from training.recipe import Run, Source, Unlabelled
 
 HELD_OUT = "This one is held out."
 REVIEWS = [

@@ -1,4 +1,4 @@
-"""Training and development texts, as files hold them.
+"""Read training and development texts from files.
 
 Every file is gzip'd TSV with the header ``label<TAB>text``; a label is ``negative``, ``neutral`` or
 ``positive``.
@@ -29,7 +29,7 @@ DEV_FILES = (
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, str]]:
-    """The (label, text) rows of one file."""
+    """Yield the (label, text) rows of one file."""
     with gzip.open(path, "rt", encoding="utf-8", newline="\n") as lines:
         next(lines)
         for line in lines:
@@ -38,11 +38,11 @@ def read_rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def dev_rows(data: Path, name: str) -> tuple[list[str], np.ndarray]:
-    """Positive and negative rows of a development file: texts, and 1 for positive."""
+    """Return the texts of a development file without neutral rows, and 1 for positive ones."""
     rows = [row for row in read_rows(data / "dev" / f"{name}.tsv.gz") if row[0] != "neutral"]
     return [text for _, text in rows], np.array([label == "positive" for label, _ in rows], int)
 
 
 def letters(text: str) -> str:
-    """The text without case, spacing and punctuation, to find the same sentence twice."""
+    """Return the text without case, spacing and punctuation, to find duplicates."""
     return re.sub(r"[^a-z0-9]", "", text.lower())

@@ -1,12 +1,12 @@
 """Train the embedded model: ``make train DATA=folder``.
 
-Two first runs fine-tune the base on labels; the mean of their weights after each epoch (Wortsman et
-al. 2022, arXiv:2203.05482) is better than any of them. A teacher, five times as large, is
-fine-tuned on labels too, and says what it thinks of those texts and of sentences that have no label
-(Hinton et al. 2015, arXiv:1503.02531). Students go on from the mean over all of it; the mean of the
-students is the model. One temperature calibrates it (Guo et al. 2017, arXiv:1706.04599) and is
-folded into the last layer, so that a plain softmax gives the calibrated probability in every
-runtime.
+1. Two first runs fine-tune the base on labels. The mean of their weights after each epoch (Wortsman
+   et al. 2022, arXiv:2203.05482) is better than any of them.
+2. A teacher, five times as large, is fine-tuned on labels too. It gives targets for those texts and
+   for sentences without a label (Hinton et al. 2015, arXiv:1503.02531).
+3. Students continue from the mean over all of it. The mean of the students is the model.
+4. One temperature calibrates the model (Guo et al. 2017, arXiv:1706.04599). It is folded into the
+   last layer, so that a plain softmax gives the calibrated probability in every runtime.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openvino
 import torch
-from base import base_folder, load_base, save, teacher_folder
-from batches import batches
-from data import dev_rows
-from evaluate import compiled_form, logits_of, read_tokenizer, report, torch_form
-from mixture import Example, LogOdds, Mixture, softened
-from recipe import FIRST, STUDENTS, TEACHER, UNLABELLED, Run
 from tqdm import tqdm
+
+from training.base import base_folder, load_base, save, teacher_folder
+from training.batches import batches
+from training.data import dev_rows
+from training.evaluate import compiled_form, logits_of, read_tokenizer, report, torch_form
+from training.mixture import Example, LogOdds, Mixture, softened
+from training.recipe import FIRST, STUDENTS, TEACHER, UNLABELLED, Run
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -35,21 +36,21 @@ if TYPE_CHECKING:
 SEED = 20_260
 WARMUP_FRACTION = 0.06
 WEIGHT_DECAY = 0.01
-ASKED = 5_000  # texts at once, between two steps of the progress bar
-# Chosen for the likeness of their texts to what people write; the adversarial sets would ask
-# for a doubt that ordinary text does not deserve.
+ASKED = 5_000  # texts between two steps of the progress bar
+# Their texts resemble ordinary writing; on the adversarial sets the model would learn more doubt
+# than ordinary text deserves.
 TEMPERATURE_FILES = ("sst2_detok.dev", "cad_imdb.dev_original", "cad_imdb.dev_revised")
 
 Weights = dict[str, Any]
 
 
 def mean(weights: list[Weights]) -> Weights:
-    """The mean of each tensor. Of models from one base, it is a model itself."""
+    """Return the mean of each tensor; for models from one base it is a model itself."""
     return {name: sum(each[name] for each in weights) / len(weights) for name in weights[0]}
 
 
 def log_odds(model: PreTrainedModel, folder: Path) -> LogOdds:
-    """The model in bf16, as OpenVINO computes it; folder has its tokenizer."""
+    """Return the model in bf16 on OpenVINO; folder has its tokenizer."""
     ids = torch.ones(1, 8, dtype=torch.long)
     converted = openvino.convert_model(
         model.eval(), example_input={"input_ids": ids, "attention_mask": ids}
@@ -65,7 +66,7 @@ def log_odds(model: PreTrainedModel, folder: Path) -> LogOdds:
 
 
 def learning_rate(run: Run, step: int, steps: int) -> float:
-    """Up from nothing during the warm-up, then down in a line to the run's last."""
+    """Return the rate of a step: it rises in the warm-up, then falls to the final rate."""
     warmup = round(steps * WARMUP_FRACTION)
     if step < warmup:
         return run.learning_rate * (step + 1) / warmup
@@ -74,7 +75,7 @@ def learning_rate(run: Run, step: int, steps: int) -> float:
 
 
 def parameter_groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
-    """What learns, each with its ``share`` of the learning rate."""
+    """Return the parameters that learn, each with its ``share`` of the learning rate."""
     layers = model.config.num_hidden_layers
     groups = []
     for name, parameter in model.named_parameters():
@@ -90,7 +91,7 @@ def parameter_groups(model: PreTrainedModel, run: Run) -> list[dict[str, Any]]:
 def train(
     model: PreTrainedModel, tokenizer: Tokenizer, run: Run, epochs: list[list[Example]]
 ) -> list[Weights]:
-    """A run, with a progress bar; the weights after each epoch."""
+    """Train for a run's epochs, and return the weights after each."""
     torch.manual_seed(run.seed)
     rng = np.random.default_rng(run.seed)
     batched = [batches(examples, tokenizer, rng) for examples in epochs]
@@ -123,7 +124,7 @@ def train(
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that minimises the mean negative log likelihood of labels."""
+    """Return the temperature that minimises the mean negative log likelihood of labels."""
 
     def loss(temperature: float) -> float:
         margin = (logits[:, 1] - logits[:, 0]) / temperature * np.where(labels == 1, 1, -1)
@@ -133,13 +134,14 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def temperature_of(model: PreTrainedModel, tokenizer: Tokenizer, data: Path) -> float:
-    """The temperature that calibrates the model on TEMPERATURE_FILES."""
+    """Return the temperature that calibrates the model on TEMPERATURE_FILES."""
     rows = [dev_rows(data, name) for name in TEMPERATURE_FILES]
     logits = np.concatenate([logits_of(model, tokenizer, texts) for texts, _ in rows])
     return fit_temperature(logits, np.concatenate([labels for _, labels in rows]))
 
 
 def main() -> None:
+    """Train, save the model, and print its report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
     parser.add_argument("--out", type=Path, required=True, help="folder for the trained model")

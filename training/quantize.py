@@ -1,11 +1,11 @@
 """Make the int8 form of the embedded model: ``make quantize DATA=folder``.
 
-Post-training quantization by NNCF, its activations' ranges measured on training texts. OpenVINO
-runs the form as it is, so that nothing is converted at the first start.
+NNCF quantizes after training, with the ranges of activations measured on training texts. OpenVINO
+runs the result without a conversion at the first start.
 
-Two choices are the CPU kernels': activations have ranges symmetric around zero, which products take
-without a second sum for the zero point, and what attention multiplies is left as it is, which costs
-less than to turn it into int8 and to transpose that.
+Two choices follow from the CPU's kernels. The ranges of activations are symmetric around zero, so
+that products need no second sum for the zero point. The products of attention stay as they are,
+since converting and transposing their operands would cost more.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-# They report their use to their makers unless this package is missing.
+# nncf and openvino report their use to their makers unless this package is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import nncf
 import openvino
-from data import read_rows
-from evaluate import compare, compiled_form, read_tokenizer, torch_form
-from graph import LEFT_AS_THEY_ARE, build
 from openvino import opset13
 from safetensors.numpy import load_file
+
+from training.data import read_rows
+from training.evaluate import compare, compiled_form, read_tokenizer, torch_form
+from training.graph import LEFT_AS_THEY_ARE, build
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 XML = "openvino/openvino_model_qint8.xml"
-# Texts of every length and kind that the model was trained on, as many of each.
+# As many texts from each kind that the model was trained on.
 CALIBRATION_FILES = (
     "sst2_detok.train_phrases",
     "vader_rated.movie",
@@ -47,7 +48,7 @@ SEED = 20_260
 
 
 def calibration(data: Path, tokenizer: Tokenizer) -> list[dict[str, np.ndarray]]:
-    """Inputs of one text each, arrays of shape [1, tokens]."""
+    """Return inputs of one text each, arrays of shape [1, tokens]."""
     rng = np.random.default_rng(SEED)
     inputs = []
     for name in CALIBRATION_FILES:
@@ -59,7 +60,7 @@ def calibration(data: Path, tokenizer: Tokenizer) -> list[dict[str, np.ndarray]]
 
 
 def read_model(folder: Path) -> openvino.Model:
-    """The folder's model in float32, as OpenVINO takes it: token ids and mask in, logits out."""
+    """Return the folder's model in float32 for OpenVINO: ids and mask in, logits out."""
     config = json.loads((folder / "config.json").read_text())
     return build(
         load_file(folder / "model.safetensors"),
@@ -69,10 +70,10 @@ def read_model(folder: Path) -> openvino.Model:
 
 
 def gather_in_int8(model: openvino.Model) -> None:
-    """Turn the rows that are looked up into numbers, and not the whole table of words.
+    """Convert the rows that a text looks up to float32, instead of the whole table of words.
 
-    The CPU would keep the table in float32 in each compiled form, four times its size. The result
-    is the same to the last bit.
+    Otherwise each compiled form keeps the table in float32, at four times its size. The result is
+    the same to the last bit.
     """
     for gather in model.get_ordered_ops():
         scaled = gather.input_value(0).get_node() if gather.get_type_name() == "Gather" else None
@@ -88,6 +89,7 @@ def gather_in_int8(model: openvino.Model) -> None:
 
 
 def main() -> None:
+    """Quantize a model, save it, and print how the forms compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
     parser.add_argument("--model", type=Path, required=True, help="the model's folder")

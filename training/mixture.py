@@ -1,4 +1,4 @@
-"""The examples that a run reads, drawn from the files that its recipe names."""
+"""Draw the examples of a run from the files that its recipe names."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from data import DEV_FILES, letters, read_rows
-from recipe import DOUBT_LOG_ODDS, MAX_TOKENS
+
+from training.data import DEV_FILES, letters, read_rows
+from training.recipe import DOUBT_LOG_ODDS, MAX_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from recipe import Run, Unlabelled
+    from training.recipe import Run, Unlabelled
 
-# Of one source's sentences; more would only take longer to look through.
+# A source keeps at most so many sentences; more would only take longer to search.
 MAX_SENTENCES = 160_000
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ _SENTENCE_END = re.compile(r'(?<=[.!?])\s+(?=[A-Z"])')
 
 @dataclass(frozen=True)
 class Example:
-    """A text and the probability of POSITIVE to aim at, in [0, 1]."""
+    """A text, and its target: a probability of POSITIVE in [0, 1]."""
 
     text: str
     positive: float
@@ -38,17 +39,17 @@ class Example:
 
 
 def _fits(text: str) -> bool:
-    """Whether a text is long enough to say something, and short enough to be a sentence."""
+    """Return whether a text is long enough to mean something, and short enough for a sentence."""
     return 4 <= len(text.split()) <= 35  # noqa: PLR2004
 
 
 def _probabilities(log_odds: np.ndarray) -> list[float]:
-    """Never quite 0 or 1: nobody is that sure of a sentence without its label."""
+    """Return probabilities, never quite 0 or 1, since the sentences have no labels."""
     return list(1 / (1 + np.exp(-np.clip(log_odds, -5, 5))))
 
 
 def softened(examples: list[Example], teacher: LogOdds) -> list[Example]:
-    """The examples, each to aim half at its label and half at what the teacher says."""
+    """Return the examples with the mean of label and teacher's probability for a target."""
     said = _probabilities(teacher([example.text for example in examples]))
     return [
         replace(example, positive=(example.positive + probability) / 2)
@@ -57,9 +58,10 @@ def softened(examples: list[Example], teacher: LogOdds) -> list[Example]:
 
 
 class Mixture:
-    """Draws the examples of a run; no text of a development file is among them."""
+    """The examples of a run, without any text of a development file."""
 
     def __init__(self, data: Path, run: Run) -> None:
+        """Read the run's files below data."""
         self._rng = np.random.default_rng(run.seed)
         self._data = data
         self._run = run
@@ -74,7 +76,7 @@ class Mixture:
         ]
 
     def epoch(self) -> list[Example]:
-        """One epoch's labelled examples, in no particular order."""
+        """Return the labelled examples of one epoch, in no particular order."""
         return [
             Example(self._vary(text), float(label == "positive"), source.max_tokens)
             for source, rows in self._sources
@@ -85,13 +87,13 @@ class Mixture:
     def ask(
         self, sources: tuple[Unlabelled, ...], start: LogOdds, teacher: LogOdds
     ) -> list[Example]:
-        """Sentences without a label; the teacher says what to aim at, start which are doubtful."""
+        """Return unlabelled sentences: start finds the doubtful ones, the teacher gives targets."""
         examples = []
         for source in sources:
             rows = self._sentences(source.files)
             signs = np.array([_SIGN[label] for label, _ in rows])
-            said = start([text for _, text in rows])
-            doubtful = (np.abs(said) < DOUBT_LOG_ODDS) | (said * signs < 0)
+            guesses = start([text for _, text in rows])
+            doubtful = (np.abs(guesses) < DOUBT_LOG_ODDS) | (guesses * signs < 0)
             drawn: list[int] = self._choose(np.flatnonzero(doubtful), source.doubtful)
             drawn += self._choose(np.flatnonzero(~doubtful), source.others)
             texts = [rows[index][1] for index in drawn]
@@ -103,7 +105,7 @@ class Mixture:
         return examples
 
     def _sentences(self, files: tuple[str, ...]) -> list[tuple[str, str]]:
-        """The sentences of files, once each, with the labels of the reviews they stand in."""
+        """Return the distinct sentences of files, each with the label of its review."""
         found = {
             letters(sentence): (label, sentence)
             for file in files
@@ -121,7 +123,7 @@ class Mixture:
         ]
 
     def _draw(self, rows: list[tuple[str, str]], count: int) -> list[tuple[str, str]]:
-        """As many with a positive label as without."""
+        """Return as many rows with a positive label as without."""
         drawn: list[tuple[str, str]] = []
         for positive in (False, True):
             of_side = [row for row in rows if (row[0] == "positive") is positive]
@@ -129,15 +131,15 @@ class Mixture:
         return drawn
 
     def _choose(self, choices: Sequence[T] | np.ndarray, count: int) -> list[T]:
-        """So many of the choices, or all where they are fewer, none twice."""
+        """Return so many distinct choices, or all where there are fewer."""
         chosen = self._rng.choice(len(choices), min(count, len(choices)), replace=False)
         return [choices[index] for index in chosen]
 
     def _vary(self, text: str) -> str:
-        """The same words in the ways people and corpora write them.
+        """Return the same words in another of the ways that people and corpora write them.
 
-        Treebank corpora split "doesn't" into "does n't", people on phones write "doesnt": an
-        uncased tokenizer sees three different things, and the meaning hangs on that word.
+        Treebank corpora split "doesn't" into "does n't", and people on phones write "doesnt". An
+        uncased tokenizer sees three different words, and the meaning depends on that word.
         """
         match self._rng.choice(4, p=(0.45, 0.25, 0.22, 0.08)):
             case 1:

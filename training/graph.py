@@ -1,14 +1,13 @@
 """The embedded model's computation, written for OpenVINO's CPU kernels.
 
-The same numbers as transformers' BertForSequenceClassification gives, from the same weights, with
-less work than its traced form:
+It gives the same numbers as transformers' BertForSequenceClassification, from the same weights,
+with less work than its traced form:
 
-* Only the first token is asked for, so the last layer computes nothing else of the other tokens
-  than their keys and values.
-* Attention is two products and a softmax with names, so that quantization can leave them as they
-  are.
-* All tokens are of type 0, whose row is part of the table of positions; the scale of attention is
-  part of the query's weights; padding is told by one number for a token.
+* The head reads the first token alone, so the last layer computes only keys and values for the
+  others.
+* Attention is two products and a softmax with names, so that quantization can skip them.
+* All tokens are of type 0, whose row is added to the table of positions. The scale of attention is
+  part of the query's weights. The mask has one number for each token.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from openvino import opset13 as ops
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What padding adds to a score: its weight is then 0 in every precision.
+# Added to the score of padding, it makes the weight 0 in every precision.
 MASKED = np.float32(-1e4)
 # The products of attention, by name.
 SCORES, CONTEXT = "attention_scores", "attention_context"
-# Names, or their ends, of what is not to be quantized. The last two are asked for one token of a
-# text: their cost is nothing, their error is the score's.
+# Quantization skips the nodes whose names end so. The last two compute one token of a text: they
+# cost almost nothing, and their error is the score's.
 LEFT_AS_THEY_ARE = (SCORES, CONTEXT, "bert.pooler.dense", "classifier")
 
 
 def build(weights: Mapping[str, np.ndarray], *, heads: int, epsilon: float) -> openvino.Model:
-    """Token ids and mask, int64 of shape [texts, tokens], to logits of shape [texts, labels]."""
+    """Return a model from ids and mask, int64 [texts, tokens], to logits [texts, labels]."""
     return _Builder(weights, heads, epsilon).build()
 
 
@@ -48,8 +47,8 @@ class _Builder:
     def build(self) -> openvino.Model:
         ids = _parameter("input_ids")
         attended = _parameter("attention_mask")
-        told = ops.unsqueeze(attended, _integers(1, 2))  # [texts, 1, 1, tokens]
-        mask = ops.select(ops.greater(told, _integers()), np.float32(0), MASKED)
+        real = ops.unsqueeze(attended, _integers(1, 2))  # [texts, 1, 1, tokens]
+        mask = ops.select(ops.greater(real, _integers()), np.float32(0), MASKED)
         hidden = self._embed(ids)
         for number in range(self._layers):
             layer = f"bert.encoder.layer.{number}."
@@ -79,7 +78,7 @@ class _Builder:
     def _layer(
         self, layer: str, asking: openvino.Node, hidden: openvino.Node, mask: openvino.Node
     ) -> openvino.Node:
-        """Of shape [texts, tokens that ask, width]."""
+        """Return a layer's output for the asking tokens, of shape [texts, asking tokens, width]."""
         attended = self._attend(layer + "attention.self.", asking, hidden, mask)
         attended = self._dense(layer + "attention.output.dense", attended)
         attended = self._norm(layer + "attention.output.LayerNorm", ops.add(attended, asking))
@@ -137,10 +136,10 @@ def _parameter(name: str) -> openvino.Node:
 
 
 def _first_token(hidden: openvino.Node) -> openvino.Node:
-    """Of shape [texts, 1, width]."""
+    """Return the first token of each text, of shape [texts, 1, width]."""
     return ops.slice(hidden, _integers(0), _integers(1), _integers(1), _integers(1))
 
 
 def _integers(*numbers: int) -> openvino.Node:
-    """A constant: a list of them, or the single number 0 where none is given."""
+    """Return a constant: a list of the numbers, or the scalar 0 where there are none."""
     return ops.constant(np.array(numbers or 0, np.int64))

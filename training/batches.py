@@ -1,4 +1,4 @@
-"""Examples to batches of tensors."""
+"""Turn examples into batches of tensors."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from mixture import Example
     from tokenizers import Tokenizer
 
-# Small ones: more steps, and a noisier gradient, which a small model gains by.
+    from training.mixture import Example
+
+# Small batches give more steps and a noisier gradient, which helps a small model.
 BATCH_TEXTS = 64
 BATCH_TOKENS = 2_048
 
 
 def head_and_tail(ids: list[int], max_tokens: int) -> list[int]:
-    """At most max_tokens ids, from both ends, where reviews say what they think.
+    """Return at most max_tokens ids, from both ends, where reviews give their opinion.
 
     Sun et al. 2019 (arXiv:1905.05583) found this the best way to shorten a review.
     """
@@ -30,20 +31,22 @@ def head_and_tail(ids: list[int], max_tokens: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Batch:
+    """Texts of like length: ids and mask of shape [texts, tokens], and targets of shape [texts]."""
+
     ids: torch.Tensor
     mask: torch.Tensor
     positive: torch.Tensor
 
 
 def batches(examples: list[Example], tokenizer: Tokenizer, rng: np.random.Generator) -> list[Batch]:
-    """Batches of like length under the token and text bounds, shuffled."""
+    """Return shuffled batches of texts of like length, within the bounds of tokens and texts."""
     encoded = [
         head_and_tail(encoding.ids, example.max_tokens)
         for encoding, example in zip(
             tokenizer.encode_batch([example.text for example in examples]), examples, strict=True
         )
     ]
-    # Jitter, so that an example does not meet the same neighbours in every epoch.
+    # Jitter gives an example other neighbours in every epoch.
     lengths = np.array([len(ids) for ids in encoded]) + rng.uniform(0, 2, len(encoded))
     groups: list[list[int]] = [[]]
     for index in np.argsort(-lengths):

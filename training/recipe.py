@@ -1,9 +1,9 @@
 """The recipe: which runs make the model, and which texts each of them reads.
 
 The first runs fine-tune the base on labels. The teacher, a larger model, learns from labels too.
-The students go on from the mean of the first runs, and learn from labels and from what the teacher
-says of sentences without a label of their own: those of longer reviews, and sentences that bear the
-stars of the whole review.
+The students continue from the mean of the first runs. They learn from labels, and from the
+teacher's answers to sentences without a label of their own: those of longer reviews, and sentences
+that carry the stars of the whole review.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Source:
 class Unlabelled:
     """How training files enter an epoch by their sentences alone; the teacher gives the labels.
 
-    Drawn are as many ``doubtful`` ones, of which there is most to learn, and as many ``others``.
-    ``log_odds`` is what the row's own label, which is the whole review's, adds to the teacher's
-    log-odds: what can be read in two ways leans its way.
+    ``doubtful`` and ``others`` are the numbers of sentences drawn; doubtful ones teach most.
+    ``log_odds`` is added to the teacher's log-odds with the sign of the review's label, so that an
+    ambiguous sentence leans towards its review.
     """
 
     files: tuple[str, ...]
@@ -46,10 +46,10 @@ class Unlabelled:
 
 @dataclass(frozen=True)
 class Run:
-    """A training from one seed, the learning rate falling in a line.
+    """A training from one seed, with a learning rate that falls in a line.
 
-    Each layer learns at ``layer_decay`` times the rate of the one above. Where ``frozen_layers`` is
-    not 0, that many of the lowest and the word vectors stay as they are.
+    Each layer learns at ``layer_decay`` times the rate of the one above. ``frozen_layers`` above 0
+    freezes that many of the lowest layers, and the word vectors.
     """
 
     name: str
@@ -67,7 +67,7 @@ _CATEGORIES = ("books", "dvd", "electronics", "kitchen")
 
 
 def _labelled(*, products: int, businesses: int, clothes: int) -> tuple[Source, ...]:
-    """Everything with good labels; of long reviews only some, so that sentences prevail."""
+    """Return everything with good labels, but only some long reviews, so that sentences prevail."""
     return (
         Source("sst2_detok.train_phrases"),
         Source("mr.all"),

@@ -1,4 +1,4 @@
-"""Accuracy and calibration of a model on the development sets: ``make evaluate DATA=folder``."""
+"""Measure accuracy and calibration on the development sets: ``make evaluate DATA=folder``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import openvino
 import torch
-from data import DEV_FILES, dev_rows
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from training.data import DEV_FILES, dev_rows
 
 MAX_TOKENS = 512
 BATCH_TOKENS = 4_096
@@ -21,7 +22,7 @@ BATCH_TOKENS = 4_096
 
 @torch.inference_mode()
 def logits_of(model: PreTrainedModel, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
-    """Logits of shape [len(texts), 2], float64, in the order of texts."""
+    """Return logits of shape [len(texts), 2], float64, in the order of texts."""
 
     def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
@@ -31,7 +32,7 @@ def logits_of(model: PreTrainedModel, tokenizer: Tokenizer, texts: list[str]) ->
 
 
 def compiled_logits(compiled: Any, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
-    """As logits_of, from a model that OpenVINO has compiled."""
+    """Return what logits_of does, from a model that OpenVINO has compiled."""
 
     def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return np.asarray(compiled({"input_ids": ids, "attention_mask": mask})[0])
@@ -62,7 +63,7 @@ def _in_batches(
 
 
 def expected_calibration_error(scores: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Mean gap between the score and the accuracy, over equal-width bins of the score.
+    """Return the mean gap between score and accuracy, over equal-width bins of the score.
 
     Naeini et al. 2015; ``scores`` are the probabilities of the predicted label, ``right`` is
     true where that label is the right one. Both have shape [texts].
@@ -81,20 +82,20 @@ Logits = Callable[[list[str]], np.ndarray]
 
 
 def torch_form(folder: Path) -> Logits:
-    """The folder's model in float32 on torch."""
+    """Return the folder's model in float32 on torch."""
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     return functools.partial(logits_of, model, read_tokenizer(folder))
 
 
 def compiled_form(folder: Path, model: openvino.Model, precision: str) -> Logits:
-    """A model of OpenVINO's, compiled for the CPU; precision is ``f32`` or ``bf16``."""
+    """Return a model of OpenVINO's, compiled for the CPU in ``f32`` or ``bf16``."""
     hint = {"INFERENCE_PRECISION_HINT": precision}
     compiled = openvino.Core().compile_model(model, "CPU", hint)
     return functools.partial(compiled_logits, compiled, read_tokenizer(folder))
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """The folder's tokenizer, which neither cuts nor pads."""
+    """Return the folder's tokenizer, which neither cuts nor pads."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -102,7 +103,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def report(logits_of_texts: Logits, data: Path) -> str:
-    """A Markdown table: a row per development set, of its positive and negative texts."""
+    """Return a Markdown table with a row for each development set."""
     lines = ["| set | texts | accuracy | mean score | ECE (15 bins) |", "|---|---|---|---|---|"]
     for name in DEV_FILES:
         texts, labels = dev_rows(data, name)
@@ -117,7 +118,7 @@ def report(logits_of_texts: Logits, data: Path) -> str:
 
 
 def compare(forms: dict[str, Logits], data: Path) -> str:
-    """A Markdown table: accuracy by form, and how many labels are those of the first form."""
+    """Return a Markdown table: accuracy by form, and labels equal to the first form's."""
     first, *others = forms
     head = [f"{form} {what}" for form in others for what in ("accuracy", "same label")]
     lines = [
@@ -136,6 +137,7 @@ def compare(forms: dict[str, Logits], data: Path) -> str:
 
 
 def main() -> None:
+    """Print the report of a model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with dev/")
     parser.add_argument("--model", type=Path, required=True, help="a model folder")

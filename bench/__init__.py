@@ -1,0 +1,1 @@
+"""Measure Valence beside other servers, under overload, and with its telemetry on."""
