@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.answers import Answers
-from tests.faults.running import Running, running
+from tests.faults.running import KEEPING, Running, running
 from tests.support.server import run
 
 
@@ -27,8 +27,8 @@ def answers(two_labels: str) -> Answers:
     return Answers(two_labels)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(model: tuple[str, ...]) -> Iterator[Running]:
-    """A server of its own for each test: what one leaves behind is not another's."""
-    with running(*model) as started:
+    """A server for the tests of a file, none of which may do it harm."""
+    with running(*model, python=KEEPING) as started:
         yield started
