@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -19,8 +20,11 @@ def _logs() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Conversions are kept for as long as the tests run, and none of the user's is touched."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # what one worker has converted, the other one need not
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield
 
 
@@ -28,6 +32,13 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def two_labels(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a small model with the labels NEGATIVE and POSITIVE."""
     return models.make_model(tmp_path_factory.mktemp("models") / "tiny", ["NEGATIVE", "POSITIVE"])
+
+
+@pytest.fixture(scope="session")
+def tiny(two_labels: str) -> Iterator[Server]:
+    """A server of the small model, exact to the third digit, for the tests that do it no harm."""
+    with serving("--model", two_labels, "--precision", "f32") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from tests.support.models import TEXTS
 from tests.support.server import Server, serving
 from tests.support.stubs import async_stub
 
-# Thirty times what may be on its way at once. What streams leave behind: tests/faults/test_memory.py.
+# Many times what may be on its way at once. What streams leave behind: faults/test_memory.py.
 STREAM_TEXTS = 2_000
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from valence_service.models.load import prepare_model
 
 from tests.faults.answers import Answers
 from tests.faults.running import KEEPING, Running, running
-from tests.support.server import run
+from tests.support.loading import model_source
 
 
 @pytest.fixture(scope="session")
@@ -17,9 +20,9 @@ def model(two_labels: str) -> tuple[str, ...]:
 
     It is converted beforehand: a server that converts keeps torch, and a leak hides beside it.
     """
-    flags = ("--model", two_labels, "--engine", "openvino", "--precision", "f32")
-    assert run("--prepare", *flags).returncode == 0
-    return flags
+    cache_dir = Path(os.environ["XDG_CACHE_HOME"], "valence")
+    prepare_model(model_source(two_labels, engine="openvino", cache_dir=cache_dir))
+    return ("--model", two_labels, "--engine", "openvino", "--precision", "f32")
 
 
 @pytest.fixture(scope="session")
