@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from valence_service import logs
+from valence_service.models.load import prepare_model
 
 from tests.support import models
+from tests.support.loading import model_source
 from tests.support.server import Server, serving
 
 
@@ -30,8 +33,17 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def two_labels(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of a small model with the labels NEGATIVE and POSITIVE."""
-    return models.make_model(tmp_path_factory.mktemp("models") / "tiny", ["NEGATIVE", "POSITIVE"])
+    """The folder of a small model with the labels NEGATIVE and POSITIVE.
+
+    It is converted here, as a server takes it by itself and in float32: each server that has to do
+    so imports torch, which takes longer than most tests, and a leak hides beside it.
+    """
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    name = models.make_model(folder, ["NEGATIVE", "POSITIVE"])
+    cache_dir = Path(os.environ["XDG_CACHE_HOME"], "valence")
+    for precision in ("auto", "f32"):
+        prepare_model(model_source(name, engine="auto", precision=precision, cache_dir=cache_dir))
+    return name
 
 
 @pytest.fixture(scope="session")
