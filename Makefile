@@ -30,18 +30,31 @@ UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test coverage floors soak check format lock sync protos toolchains examples interop train quantize evaluate \
+.PHONY: help run test test-all test-full fewer coverage floors soak check format lock sync protos toolchains examples \
+  interop train quantize evaluate \
   bench overload pictures clean
 
 help: ## list the verbs
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 run: $(VENV)/.service ## set up if needed, then serve on 127.0.0.1:50051 (ARGS="--help" lists the settings)
 	@exec $(BIN)/valence-serve $(ARGS)
 
-test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the tests (ARGS="tests/engine -k cancel" picks some)
+test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the tests, in four minutes at most (ARGS="tests/scheduler -k cancel" picks some)
 	@$(MAKE) --silent --directory=examples python
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(PARALLEL) $(ARGS)
+
+test-all: test test-full ## every test: `test`, and then `test-full`
+
+test-full: $(VENV)/.dev $(PROTOS_VENV)/.made ## what `test` leaves out: long tests, floors, fewer, and interop where its toolchains are
+	@$(MAKE) --silent --directory=examples python
+	$(BIN)/pytest $(PARALLEL) -m full
+	@$(MAKE) --no-print-directory floors fewer
+	@languages=$$(.ci/toolchains at-hand | grep -vx python | xargs); test -z "$$languages" \
+	  || $(MAKE) --no-print-directory interop LANGUAGES="$$languages"
+
+fewer: $(VENV)/.dev ## the models' tests again, with fewer of the processor's instructions
+	$(BIN)/python -m tests.support.instructions $(BIN)/pytest $(PARALLEL) tests/backends $(ARGS)
 
 coverage: $(VENV)/.dev $(PROTOS_VENV)/.made ## the branches that tests run, of service and client; fails below the floor in pyproject.toml
 	@$(MAKE) --silent --directory=examples python
@@ -130,6 +143,10 @@ clean: ## remove the environments and everything made
 	rm -rf $(VENV) .venv-lock $(PROTOS_VENV) $(FLOORS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	$(MAKE) --no-print-directory --directory=examples clean
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The tests share nothing but conversions, and mostly compute: as many at once as a small machine has
+# cores. Each process has torch and servers of its own.
+PARALLEL ?= --numprocesses 2 --dist worksteal
 
 # The last one is that of the alerts: no example, but a tool that reads them.
 LANGUAGES ?= python node go cpp prometheus

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from valence_service import logs
+from valence_service.backends.load import prepare_model
 
 from tests.support import models
+from tests.support.loading import model_source
 from tests.support.server import Server, serving
 
 
@@ -19,15 +23,34 @@ def _logs() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Conversions are kept for as long as the tests run, and none of the user's is touched."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # what one worker has converted, the other one need not
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield
 
 
 @pytest.fixture(scope="session")
 def two_labels(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of a small model with the labels NEGATIVE and POSITIVE."""
-    return models.make_model(tmp_path_factory.mktemp("models") / "tiny", ["NEGATIVE", "POSITIVE"])
+    """The folder of a small model with the labels NEGATIVE and POSITIVE.
+
+    It is converted here, as a server takes it by itself and in float32: each server that has to do
+    so imports torch, which takes longer than most tests, and a leak hides beside it.
+    """
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    name = models.make_model(folder, ["NEGATIVE", "POSITIVE"])
+    cache_dir = Path(os.environ["XDG_CACHE_HOME"], "valence")
+    for precision in ("auto", "f32"):
+        prepare_model(model_source(name, engine="auto", precision=precision, cache_dir=cache_dir))
+    return name
+
+
+@pytest.fixture(scope="session")
+def tiny(two_labels: str) -> Iterator[Server]:
+    """A server of the small model, exact to the third digit, for the tests that do it no harm."""
+    with serving("--model", two_labels, "--precision", "f32") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

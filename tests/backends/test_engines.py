@@ -41,23 +41,32 @@ def assert_same(sentiments: list[Sentiment], expected: list[dict[str, float]]) -
         assert ranked == sorted(ranked, reverse=True)
 
 
+@pytest.fixture(scope="module", params=KINDS)
+def known(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, list[str], list[dict[str, float]]]:
+    """The folder of a model, texts, and what is right of them."""
+    labels, problem_type = KINDS[request.param]
+    path = tmp_path_factory.mktemp("kinds") / "model"
+    folder = models.make_model(path, labels, problem_type=problem_type)
+    texts = [*models.TEXTS, *reversed(models.TEXTS)]
+    return folder, texts, reference(folder, texts)
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("max_micro_batch_tokens", [16, 4096])
 def test_scores_are_the_pipelines(
-    engine: str, kind: str, max_micro_batch_tokens: int, tmp_path: Path
+    engine: str, known: tuple[str, list[str], list[dict[str, float]]], max_micro_batch_tokens: int
 ) -> None:
-    labels, problem_type = KINDS[kind]
-    folder = models.make_model(tmp_path / "model", labels, problem_type=problem_type)
-    texts = [*models.TEXTS, *reversed(models.TEXTS)]
+    folder, texts, expected = known
     sentiments = load(
         folder, engine=engine, max_micro_batch_tokens=max_micro_batch_tokens
     ).classify(texts)
-    assert_same(list(sentiments), reference(folder, texts))
+    assert_same(list(sentiments), expected)
     assert len({sentiment.scores for sentiment in sentiments}) > 3, "the model has no opinion"
 
 

@@ -18,6 +18,7 @@ from valence_service.backends.openvino import LatencyForm, compile_model
 from valence_service.backends.source import find_model
 
 from tests.support import models
+from tests.support.alike import WITHIN
 from tests.support.loading import load
 
 INPUTS = {"input_ids": np.array([[2, 5, 6, 3]]), "attention_mask": np.ones((1, 4), np.int64)}
@@ -30,10 +31,10 @@ def test_the_lone_form_computes_what_the_crowds_does(two_labels: str, tmp_path: 
     lone = LatencyForm(functools.partial(compile_model, prepared, "f32", streams=1, threads=2))
     lone.compiling.join()
     with lone.computing():
-        assert lone.infer(INPUTS) == pytest.approx(expected, abs=1e-5)
+        assert lone.infer(INPUTS) == pytest.approx(expected, abs=WITHIN)
         with lone.computing():  # another worker
             assert lone.infer(INPUTS) is None
-        assert lone.infer(INPUTS) == pytest.approx(expected, abs=1e-5)
+        assert lone.infer(INPUTS) == pytest.approx(expected, abs=WITHIN)
 
 
 def test_a_text_has_the_same_score_alone_and_among_others() -> None:
@@ -41,7 +42,8 @@ def test_a_text_has_the_same_score_alone_and_among_others() -> None:
     classifier._lone.compiling.join()
     alone = [classifier.classify([text])[0] for text in models.TEXTS]
     for one, among in zip(alone, classifier.classify(models.TEXTS), strict=True):
-        assert one.scores[0].score == pytest.approx(among.scores[0].score, abs=1e-6)
+        # A last digit of a float32 may round to another int8, which changes more than its own.
+        assert one.scores[0].score == pytest.approx(among.scores[0].score, abs=1e-3)
 
 
 def test_openvino_knows_the_setting_of_attention(two_labels: str, tmp_path: Path) -> None:
@@ -60,7 +62,7 @@ def test_an_openvino_that_does_not_know_it_computes_all_the_same(
     with capture_logs() as logged:
         compiled = compile_model(prepared, "f32", streams=1, threads=1)
     assert [entry["event"] for entry in logged] == ["attention"]
-    assert compiled(INPUTS)[0] == pytest.approx(expected, abs=1e-5)
+    assert compiled(INPUTS)[0] == pytest.approx(expected, abs=WITHIN)
 
 
 def test_a_lone_form_that_does_not_compile_is_done_without() -> None:

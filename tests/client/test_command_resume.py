@@ -15,7 +15,8 @@ from tests.client.command import run, start
 from tests.client.conftest import Serving
 from tests.support.server import Server, serving
 
-ROWS = 1500
+# The first kill comes at the first of them, the last one at a fifth.
+ROWS = 4_000
 WAIT_SECONDS = 60
 
 
@@ -62,10 +63,10 @@ async def grown(output: Path, size_bytes: int, process: Process) -> None:
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 async def test_killed_again_and_again(
-    embedded: Server, reviews: Path, tmp_path: Path, suffix: str
+    tiny: Server, reviews: Path, tmp_path: Path, suffix: str
 ) -> None:
     output = tmp_path / f"out{suffix}"
-    command = ("classify", "--address", embedded.address, "-f", reviews, "-o", output, "--resume")
+    command = ("classify", "--address", tiny.address, "-f", reviews, "-o", output, "--resume")
     sizes = []
     for size_bytes in (1, 40_000, 80_001):
         process = await start(*command)
@@ -87,10 +88,10 @@ async def test_killed_again_and_again(
     ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
 async def test_stopped_it_says_how_to_go_on(
-    embedded: Server, reviews: Path, tmp_path: Path, signum: signal.Signals, code: int
+    tiny: Server, reviews: Path, tmp_path: Path, signum: signal.Signals, code: int
 ) -> None:
     output = tmp_path / "my out.csv"
-    command = ("classify", "--address", embedded.address, "-f", str(reviews), "-o", str(output))
+    command = ("classify", "--address", tiny.address, "-f", str(reviews), "-o", str(output))
     process = await start(*command)
     await grown(output, 10_000, process)
     process.send_signal(signum)
@@ -105,18 +106,18 @@ async def test_stopped_it_says_how_to_go_on(
 
 
 async def test_a_server_that_goes_leaves_an_output_to_go_on_with(
-    reviews: Path, tmp_path: Path, embedded: Server
+    reviews: Path, tmp_path: Path, tiny: Server, two_labels: str
 ) -> None:
     output = tmp_path / "out.jsonl"
     arguments = ("classify", "-f", str(reviews), "-o", str(output), "--resume")
-    with serving() as first:
+    with serving("--model", two_labels) as first:
         process = await start(*arguments, "--address", first.address)
         await grown(output, 10_000, process)
         first.process.kill()
         _, err = await process.communicate()
     assert process.returncode == 1
     assert err.splitlines()[-1].startswith(b"valence: resume with: valence classify")
-    assert (await run(*arguments, "--address", embedded.address))[0] == 0
+    assert (await run(*arguments, "--address", tiny.address))[0] == 0
     assert records(output) == rows(reviews)
 
 

@@ -18,7 +18,8 @@ from tests.support.models import TEXTS
 from tests.support.server import Server, serving
 from tests.support.stubs import async_stub
 
-STREAM_TEXTS = 20_000
+# Many times what may be on its way at once. What streams leave behind: faults/test_memory.py.
+STREAM_TEXTS = 2_000
 
 
 def pipeline_scores(model: str, texts: list[str]) -> list[dict[str, float]]:
@@ -61,30 +62,22 @@ async def test_a_crowd_is_answered_right(tiny: Server, two_labels: str, callers:
         await asyncio.gather(*(caller(number) for number in range(callers)))
 
 
-def rss_bytes(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/statm").read_text().split()
-    return int(fields[1]) * 4096
-
-
-async def test_a_long_stream_loses_nothing_and_takes_no_room(tiny: Server) -> None:
+async def test_a_long_stream_loses_nothing(tiny: Server) -> None:
     texts = [f"{TEXTS[n % 3]} {n}" if n % 100 else " " for n in range(STREAM_TEXTS)]
 
     async def requests() -> Any:
         for number, text in enumerate(texts):
             yield pb.StreamClassifyRequest(id=str(number), text=text)
 
-    ids, bad, early = [], [], 0
+    ids, bad = [], []
     async with grpc.aio.insecure_channel(tiny.address) as channel:
         async for response in async_stub(channel).StreamClassify(requests()):
             ids.append(response.id)
             if response.HasField("error"):
                 assert Told(response.error).fields == ["text"]
                 bad.append(response.id)
-            if len(ids) == STREAM_TEXTS // 4:
-                early = rss_bytes(tiny.process.pid)
     assert ids == [str(number) for number in range(STREAM_TEXTS)]
     assert bad == [str(number) for number in range(0, STREAM_TEXTS, 100)]
-    assert rss_bytes(tiny.process.pid) < early * 1.05
 
 
 async def test_health_answers_beside_a_long_batch(embedded: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -63,13 +64,33 @@ def test_a_second_server_does_not_share_the_port(tiny: Server) -> None:
     failed("--port", tiny.address.rsplit(":", 1)[1], code=1, says="address already in use")
 
 
-def test_the_port_is_open_and_not_serving_before_the_model_is_there(two_labels: str) -> None:
-    with launched("--model", two_labels) as server:
+WAITS_FOR_THE_GATE = """
+import os
+from pathlib import Path
+from valence_service.backends import load
+load_classifiers = load.load_classifiers
+def wait_and_load(*arguments, **options):
+    Path(os.environ["GATE"]).read_text()
+    return load_classifiers(*arguments, **options)
+load.load_classifiers = wait_and_load
+from valence_service.__main__ import main
+main()
+"""
+
+
+def test_the_port_is_open_and_not_serving_before_the_model_is_there(
+    two_labels: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    waiting = ("-c", WAITS_FOR_THE_GATE)
+    with launched("--model", two_labels, python=waiting, env={"GATE": str(gate)}) as server:
         server.address = server.event("starting")["address"]
         with grpc.insecure_channel(server.address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             watch = stub.Watch(health_pb2.HealthCheckRequest())
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            gate.write_text("opened")
             assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         assert server.event("SERVING")["address"] == server.address
         assert server.end() == 0

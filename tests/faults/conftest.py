@@ -7,19 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.answers import Answers
-from tests.faults.running import Running, running
-from tests.support.server import run
+from tests.faults.running import KEEPING, Running, running
 
 
 @pytest.fixture(scope="session")
 def model(two_labels: str) -> tuple[str, ...]:
-    """The flags for the small model, exact to the third digit.
-
-    It is converted beforehand: a server that converts keeps torch, and a leak hides beside it.
-    """
-    flags = ("--model", two_labels, "--engine", "openvino", "--precision", "f32")
-    assert run("--prepare", *flags).returncode == 0
-    return flags
+    """The flags for the small model, exact to the third digit."""
+    return ("--model", two_labels, "--engine", "openvino", "--precision", "f32")
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +21,8 @@ def answers(two_labels: str) -> Answers:
     return Answers(two_labels)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(model: tuple[str, ...]) -> Iterator[Running]:
-    """A server of its own for each test: what one leaves behind is not another's."""
-    with running(*model) as started:
+    """A server for the tests of a file, none of which may do it harm."""
+    with running(*model, python=KEEPING) as started:
         yield started

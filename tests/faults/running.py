@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import queue
+import signal
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +18,28 @@ import psutil
 
 from tests.support.server import MODULE, Server, launched
 
-# Without -P the script's folder would be searched for modules first.
-MISBEHAVING = ("-P", str(Path(__file__).with_name("misbehaving.py")))
+
+def _script(name: str) -> tuple[str, str]:
+    # Without -P the script's folder would be searched for modules first.
+    return "-P", str(Path(__file__).with_name(name))
+
+
+MISBEHAVING, KEEPING = _script("misbehaving.py"), _script("keeping.py")
+KEPT = '{"event": "kept"'
+GUARD_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a server has in use."""
+
+    blocks: int
+    """Of Python's allocator: each object has one, or a few."""
+    malloc_bytes: int
+    """What grpc's core has, and large objects."""
+
+    def __sub__(self, other: Kept) -> Kept:
+        return Kept(self.blocks - other.blocks, self.malloc_bytes - other.malloc_bytes)
 
 
 @dataclass
@@ -25,6 +48,7 @@ class Running:
 
     server: Server
     log: deque[str] = field(default_factory=lambda: deque(maxlen=200))
+    told: queue.Queue[Kept] = field(default_factory=queue.Queue)
 
     @property
     def address(self) -> str:
@@ -36,8 +60,22 @@ class Running:
 
     @property
     def rss_bytes(self) -> int:
-        """The memory it holds."""
+        """The memory it holds: for people, since it says little of what is in use."""
         return int(self.process.memory_info().rss)
+
+    def kept(self) -> Kept:
+        """What it has in use now. Of a server that was started as KEEPING."""
+        self.server.process.send_signal(signal.SIGUSR1)
+        return self.told.get(timeout=GUARD_SECONDS)
+
+    def read_log(self) -> None:
+        """Read the log until it ends."""
+        for line in self.server.lines():
+            if line.startswith(KEPT):
+                told = json.loads(line)
+                self.told.put(Kept(told["blocks"], told["malloc_bytes"]))
+            else:
+                self.log.append(line)
 
 
 @contextmanager
@@ -50,7 +88,7 @@ def running(
         cast("TextIOWrapper", server.process.stderr).reconfigure(errors="replace")
         server.address = server.event("SERVING")["address"]
         run = Running(server)
-        reading = threading.Thread(target=lambda: run.log.extend(server.lines()))
+        reading = threading.Thread(target=run.read_log)
         reading.start()
         try:
             yield run

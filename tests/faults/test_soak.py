@@ -1,4 +1,7 @@
-"""The soak runs, for a few seconds."""
+"""The soak runs, for a few seconds.
+
+Each kind of its traffic has a test of its own here, which `make test` runs.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.server import environment
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.full
 def test_the_soak_finds_nothing() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.faults.soak", "--minutes", "0.1", "--model", "tiny"],

@@ -30,7 +30,7 @@ def test_the_graph_gives_the_models_logits_whatever_the_padding(two_labels: str)
     with torch.inference_mode():
         expected = reference(torch.from_numpy(ids), torch.from_numpy(mask)).logits
     logits = compiled({"input_ids": ids, "attention_mask": mask})[0]
-    assert logits == pytest.approx(expected.numpy(), abs=1e-5)
+    assert logits == pytest.approx(expected.numpy(), abs=1e-4)
 
 
 def test_what_is_not_quantized_is_in_the_graph(two_labels: str) -> None:
