@@ -1,4 +1,4 @@
-"""A model's folder to a torch model and its transformers tokenizer."""
+"""Read a model's folder as a torch model and its transformers tokenizer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """The model in eval mode and its tokenizer. Raises ModelUnusable."""
+    """Return the model in eval mode and its tokenizer. Raise ModelUnusable."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     try:
@@ -33,7 +33,7 @@ def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tu
             f"folder? ({reason})"
         ) from error
     if report["missing_keys"]:
-        # transformers would fill the head with random numbers, and answer with them.
+        # transformers would fill the head with random numbers, and compute answers with them.
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise ModelUnusable(
             f"{folder.name} is not a text classifier: its weights lack {missing}; "
@@ -43,7 +43,7 @@ def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tu
 
 
 def max_tokens(model: Any, tokenizer: Any) -> int:
-    """The most tokens of a text that the model reads, its special tokens included."""
+    """Return the most tokens of a text that the model reads, its special tokens included."""
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions:
         positions -= _first_position(model)
@@ -51,7 +51,7 @@ def max_tokens(model: Any, tokenizer: Any) -> int:
 
 
 def _first_position(model: Any) -> int:
-    """Positions that carry no token: RoBERTa and its kin number them from the padding id on."""
+    """Return the number of positions without a token: RoBERTa numbers tokens from its pad id on."""
     for name, module in model.named_modules():
         if (
             name.endswith("position_embeddings")
@@ -62,5 +62,5 @@ def _first_position(model: Any) -> int:
 
 
 def pads(model: Any, tokenizer: Any) -> bool:
-    """Whether texts can share a pass at all: some decoder models have no padding token."""
+    """Return whether texts can share a micro-batch: some decoders have no padding token."""
     return tokenizer.pad_token_id is not None and model.config.pad_token_id is not None
