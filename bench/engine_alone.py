@@ -5,6 +5,7 @@ Each of its workers is fed batches of 64 texts in a loop, as busily as a thread 
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import threading
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import texts
 from tokenizers import Tokenizer
-from valence_service.backends.load import ModelSource, load_classifiers
+from valence_service.backends.load import ModelSource, load_model
 from valence_service.core.classifier import Classifier
 from valence_service.settings import read_settings
 
@@ -34,7 +35,12 @@ def load(folder: Path) -> Sequence[Classifier]:
         cache_dir=settings.cache_dir,
         label_valence={},
     )
-    return load_classifiers(source, workers=None, max_micro_batch_tokens=settings.max_batch_tokens)
+    return load_model(
+        source,
+        replicas=None,
+        cores=len(os.sched_getaffinity(0)),
+        max_micro_batch_tokens=settings.max_batch_tokens,
+    ).classifiers
 
 
 def main() -> None:

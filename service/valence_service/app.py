@@ -6,6 +6,7 @@ import asyncio
 import functools
 import gc
 import math
+import os
 import signal
 import time
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import structlog
 from valence_service.backends.load import (
     ModelSource,
     ModelUnusable,
-    load_classifiers,
+    load_model,
     prepare_model,
 )
 from valence_service.core.errors import Draining, Unhealthy
@@ -43,11 +44,11 @@ from valence_service.transports.grpc.status import REFUSALS
 from valence_service.transports.tls import Certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import grpc
 
-    from valence_service.core.classifier import Classifier
+    from valence_service.backends.load import LoadedModel
     from valence_service.core.sentiment import ModelInfo
     from valence_service.settings import Settings
     from valence_service.telemetry.metrics import Metrics
@@ -198,12 +199,13 @@ def _model_source(settings: Settings) -> ModelSource:
     )
 
 
-async def _load(settings: Settings) -> Sequence[Classifier]:
+async def _load(settings: Settings) -> LoadedModel:
     """In a thread: the loop answers health checks meanwhile."""
     load = functools.partial(
-        load_classifiers,
+        load_model,
         _model_source(settings),
-        workers=settings.workers,
+        replicas=settings.workers,
+        cores=len(os.sched_getaffinity(0)),
         max_micro_batch_tokens=settings.max_batch_tokens,
     )
     # A pool of its own: asyncio would wait for its default one, and a SIGTERM must not wait for
@@ -219,11 +221,11 @@ async def _open(
     settings: Settings, servicer: SentimentServicer, metrics: Metrics | None
 ) -> tuple[Batcher, ModelInfo]:
     """Load the model; a batcher whose every replica is warm and has answered, open to calls."""
-    classifiers = await _load(settings)
-    info = classifiers[0].info
+    loaded = await _load(settings)
+    info = loaded.info
     name = settings.model or "the embedded model"
     batcher = Batcher(
-        classifiers,
+        loaded.classifiers,
         max_batch_texts=settings.max_batch_texts,
         max_batch_tokens=settings.max_batch_tokens,
         max_queue_texts=settings.max_queue_texts,

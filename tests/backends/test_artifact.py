@@ -13,19 +13,19 @@ import pytest
 from structlog.testing import capture_logs
 from valence_service.backends import conversion
 from valence_service.backends.cache import prepare_artifact
-from valence_service.backends.load import ModelUnusable, load_classifiers, prepare_model
+from valence_service.backends.load import ModelUnusable, prepare_model
 from valence_service.backends.source import CannotConvert, find_model
 from valence_service.core.classifier import Classifier
 from valence_service.core.sentiment import Sentiment
 
 from tests.support import models
-from tests.support.loading import model_source
+from tests.support.loading import load_replicas, model_source
 from tests.support.server import command, environment
 
 
 def load(name: str, cache_dir: Path, *, engine: str = "openvino") -> Classifier:
     source = model_source(name, engine=engine, cache_dir=cache_dir)
-    (classifier,) = load_classifiers(source, workers=1, max_micro_batch_tokens=4096)
+    (classifier,) = load_replicas(source, 1).classifiers
     return classifier
 
 

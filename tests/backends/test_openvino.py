@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from valence_service.backends.source import find_model
 
 from tests.support import models
 from tests.support.loading import load
+from tests.support.server import environment
 
 INPUTS = {"input_ids": np.array([[2, 5, 6, 3]]), "attention_mask": np.ones((1, 4), np.int64)}
 
@@ -37,7 +39,7 @@ def test_both_forms_compute_the_same(two_labels: str, tmp_path: Path) -> None:
 
 
 def test_a_text_has_the_same_score_alone_and_among_others() -> None:
-    classifier: Any = load(None, engine="openvino", precision="int8", workers=2)
+    classifier: Any = load(None, engine="openvino", precision="int8", replicas=2)
     classifier._latency.compiling.join()
     alone = [classifier.classify([text])[0] for text in models.TEXTS]
     for one, among in zip(alone, classifier.classify(models.TEXTS), strict=True):
@@ -59,7 +61,7 @@ def test_an_openvino_that_does_not_know_it_computes_all_the_same(
     monkeypatch.setattr(engine, "PLAIN_ATTENTION", {"NO_SUCH_SETTING": "DISABLE"})
     with capture_logs() as logged:
         compiled = compile_model(artifact, "f32", streams=1, threads=1)
-    assert [entry["event"] for entry in logged] == ["attention"]
+    assert [entry["event"] for entry in logged] == ["openvino_settings"]
     assert compiled(INPUTS)[0] == pytest.approx(expected, abs=1e-5)
 
 
@@ -107,3 +109,44 @@ def test_the_model_sees_few_shapes(two_labels: str, monkeypatch: pytest.MonkeyPa
         classifier.classify([models.TEXTS[0] + " good" * (n % 20) for n in range(count)])
     assert len(shapes) <= 8 * 3
     assert {tokens for _, tokens in shapes} <= {16, 24, 32, 48}
+
+
+# How much memory (kB) two spans of lengths take, each of lengths that are new to the model.
+SPANS = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from valence_service.backends.cache import prepare_artifact
+from valence_service.backends.openvino import compile_model
+from valence_service.backends.source import find_model
+folder = find_model(sys.argv[1], None, allow_pickle=False)
+artifact = prepare_artifact(folder, "f32", Path(sys.argv[2]))
+request = compile_model(artifact, "f32", streams=1, threads=1).create_infer_request()
+def memory():
+    return int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0])
+def grown(lengths):
+    before = memory()
+    for length in lengths:
+        ids = np.full((1, length), 5)
+        request.infer({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+    return memory() - before
+grown([64])
+first, _, last = grown(range(1, 21)), grown(range(21, 43)), grown(range(43, 63))
+print(json.dumps([first, last]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_model_that_cannot_pad_keeps_few_kernels(tmp_path: Path) -> None:
+    folder = models.make_unpaddable_model(tmp_path / "gpt2")
+    prepare_artifact(find_model(folder, None, allow_pickle=False), "f32", tmp_path / "cache")
+    done = subprocess.run(
+        [sys.executable, "-c", SPANS, folder, str(tmp_path / "cache")],
+        capture_output=True,
+        text=True,
+        # oneDNN keeps kernels of its own, as many whatever the model.
+        env=environment({"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "0"}),
+        check=True,
+    )
+    first, last = json.loads(done.stdout)
+    assert last < first / 2

@@ -125,7 +125,8 @@ from valence_service.settings import read_settings
 from valence_service.app import _model_source
 settings = read_settings(sys.argv[1:])
 source = _model_source(settings)
-load.load_classifiers(source, workers=2, max_micro_batch_tokens=64)[0].classify(["good"])
+model = load.load_model(source, replicas=2, cores=2, max_micro_batch_tokens=64)
+model.classifiers[0].classify(["good"])
 print(sorted({"torch", "transformers"} & set(sys.modules)))
 """
 

@@ -15,18 +15,21 @@ from valence_service.backends.source import (
     CannotConvert,
     ModelFolder,
     ModelUnusable,
+    check_unchanged,
     find_model,
 )
 from valence_service.core.sentiment import ModelInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    import openvino
 
     from valence_service.backends.artifact import ModelArtifact
     from valence_service.core.classifier import Classifier
 
-__all__ = ["ModelSource", "ModelUnusable", "load_classifiers", "prepare_model"]
+__all__ = ["LoadedModel", "ModelSource", "ModelUnusable", "load_model", "prepare_model"]
 
 # Each replica costs memory; beyond this many, a replica gets several cores instead.
 MAX_DEFAULT_REPLICAS = 8
@@ -52,10 +55,21 @@ class ModelSource:
     allow_pickle: bool = False
 
 
-def load_classifiers(
-    source: ModelSource, *, workers: int | None, max_micro_batch_tokens: int
-) -> Sequence[Classifier]:
-    """Load as many replicas of the model as ``workers``; None: as many as suit the engine.
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model's replicas, and the means to make another one."""
+
+    info: ModelInfo
+    classifiers: Sequence[Classifier]
+    """One for each replica."""
+    new_classifier: Callable[[], Classifier]
+    """Make a replica that shares nothing with a hung one. Blocks; may raise anything."""
+
+
+def load_model(
+    source: ModelSource, *, replicas: int | None, cores: int, max_micro_batch_tokens: int
+) -> LoadedModel:
+    """Load a model to compute on so many cores; ``replicas`` None: as many as suit the engine.
 
     Block while it reads, downloads or converts. Raise ModelUnusable.
     """
@@ -63,14 +77,26 @@ def load_classifiers(
     folder = find_model(source.name, source.revision, allow_pickle=source.allow_pickle)
     plan, artifact = _plan(source, folder)
     if artifact is None:
-        return _pipelines(source, folder, plan, workers or 1, max_micro_batch_tokens)
-    info = _info(source, folder, plan, artifact.input_spec.max_tokens)
-    replicas = workers or min(_cores(), MAX_DEFAULT_REPLICAS)
-    return _compiled(info, artifact, folder.activation, replicas, max_micro_batch_tokens)
+        return _pipelines(
+            source,
+            folder,
+            plan,
+            replicas=replicas or 1,
+            cores=cores,
+            max_micro_batch_tokens=max_micro_batch_tokens,
+        )
+    return _compiled(
+        _info(source, folder, plan, artifact.input_spec.max_tokens),
+        artifact,
+        activation=folder.activation,
+        replicas=replicas or min(cores, MAX_DEFAULT_REPLICAS),
+        cores=cores,
+        max_micro_batch_tokens=max_micro_batch_tokens,
+    )
 
 
 def prepare_model(source: ModelSource) -> None:
-    """Download and convert what load_classifiers would, and keep it. Raise ModelUnusable."""
+    """Download and convert what load_model would, and keep it. Raise ModelUnusable."""
     folder = find_model(source.name, source.revision, allow_pickle=source.allow_pickle)
     _plan(source, folder, must_keep=True)
 
@@ -102,50 +128,67 @@ def _pipelines(
     source: ModelSource,
     folder: ModelFolder,
     plan: ExecutionPlan,
+    *,
     replicas: int,
+    cores: int,
     max_micro_batch_tokens: int,
-) -> list[Classifier]:
+) -> LoadedModel:
     import torch
 
     from valence_service.backends import torch_model
     from valence_service.backends.pipeline import PipelineClassifier, build_pipeline
 
     # The replicas compute at once, and share the cores.
-    torch.set_num_threads(max(1, _cores() // replicas))
+    torch.set_num_threads(max(1, cores // replicas))
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[plan.precision]
-    classifiers: list[Classifier] = []
-    for _ in range(replicas):
+
+    def read() -> Classifier:
         model, tokenizer = torch_model.read_model(folder, dtype=dtype)
         info = _info(source, folder, plan, torch_model.max_tokens(model, tokenizer))
         pipeline = build_pipeline(model, tokenizer, plan.device)
-        classifiers.append(PipelineClassifier(info, pipeline, max_micro_batch_tokens))
-    return classifiers
+        return PipelineClassifier(info, pipeline, max_micro_batch_tokens)
+
+    def new_classifier() -> Classifier:
+        check_unchanged(folder)  # all replicas compute the same weights
+        return read()
+
+    classifiers = [read() for _ in range(replicas)]
+    return LoadedModel(classifiers[0].info, classifiers, new_classifier)
 
 
 def _compiled(
     info: ModelInfo,
     artifact: ModelArtifact,
+    *,
     activation: str,
     replicas: int,
+    cores: int,
     max_micro_batch_tokens: int,
-) -> list[Classifier]:
+) -> LoadedModel:
     from valence_service.backends.openvino import LatencyForm, OpenVinoClassifier, compile_model
 
-    compiled = functools.partial(compile_model, artifact, info.precision, threads=_cores())
-    throughput = compiled(streams=replicas)
+    compiled = functools.partial(compile_model, artifact, info.precision)
+    throughput = compiled(streams=replicas, threads=cores)
     # A single stream has all the cores already.
-    latency = LatencyForm(functools.partial(compiled, streams=1)) if replicas > 1 else None
-    return [
-        OpenVinoClassifier(
+    latency = (
+        LatencyForm(functools.partial(compiled, streams=1, threads=cores)) if replicas > 1 else None
+    )
+
+    def classifier(form: openvino.CompiledModel) -> Classifier:
+        return OpenVinoClassifier(
             info,
-            throughput,
+            form,
             latency,
             artifact,
             activation=activation,
             max_micro_batch_tokens=max_micro_batch_tokens,
         )
-        for _ in range(replicas)
-    ]
+
+    def new_classifier() -> Classifier:
+        # A hung stream holds a lock that other requests of its compiled model may wait for.
+        return classifier(compiled(streams=1, threads=max(1, cores // replicas)))
+
+    return LoadedModel(info, [classifier(throughput) for _ in range(replicas)], new_classifier)
 
 
 def _info(
@@ -165,8 +208,3 @@ def _info(
         device=plan.device,
         engine_reason=plan.reason,
     )
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

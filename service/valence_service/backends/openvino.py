@@ -23,7 +23,7 @@ from valence_service.core.classifier import TokenCount
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from valence_service.backends.artifact import InputSpec, ModelArtifact
+    from valence_service.backends.artifact import ModelArtifact
     from valence_service.core.sentiment import ModelInfo, Sentiment
 
 # OpenVINO makes kernels for each new shape of a micro-batch (texts x tokens). That takes the time
@@ -38,6 +38,9 @@ OVERHEAD_TOKENS = 16
 # Compute attention as products and a softmax: OpenVINO's fused kernel takes twice the time for many
 # short texts (docs/decisions/0011-plain-attention.md).
 PLAIN_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
+# Without padding each length of text is a shape of its own. So each stream keeps few kernels, of a
+# third of a MB each; OpenVINO's default is 5,000.
+FEW_KERNELS = {"CPU_RUNTIME_CACHE_CAPACITY": 64}
 log = structlog.get_logger()
 
 # OpenVINO fills its table of types at the first lookup. Two threads that look up at once deadlock
@@ -56,14 +59,15 @@ def compile_model(
     if precision != "int8":
         # Without the hint an int8 model computes the rest in what the processor does best.
         settings["INFERENCE_PRECISION_HINT"] = precision
+    undocumented = PLAIN_ATTENTION | (FEW_KERNELS if artifact.input_spec.pad_id is None else {})
     core = openvino.Core()
     try:
-        return core.compile_model(artifact.model, "CPU", settings | PLAIN_ATTENTION)
+        return core.compile_model(artifact.model, "CPU", settings | undocumented)
     except RuntimeError as error:
-        # OpenVINO does not document the setting, so another version may not know it.
-        if not any(name in str(error) for name in PLAIN_ATTENTION):
+        # Another version of OpenVINO may not know these settings.
+        if not any(name in str(error) for name in undocumented):
             raise
-        log.warning("attention", setting=PLAIN_ATTENTION, reason="unknown to this OpenVINO")
+        log.warning("openvino_settings", without=undocumented, reason="unknown to this OpenVINO")
         return core.compile_model(artifact.model, "CPU", settings)
 
 
@@ -135,7 +139,7 @@ class OpenVinoClassifier:
         self._inputs = [port.get_any_name() for port in throughput.inputs]
         self._latency = latency
         self._computing = latency.computing if latency else nullcontext
-        self._input_spec: InputSpec = artifact.input_spec
+        self._artifact = artifact  # keeps the cache from removing the file that is mapped
         self._tokenizer = Tokenizer.from_str(artifact.tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -156,7 +160,7 @@ class OpenVinoClassifier:
         names = [label.name for label in self.info.labels]
         for group in micro_batches(
             [self._width(tokens) for tokens in used],
-            counts=MICRO_BATCH_TEXTS if self._input_spec.pad_id is not None else (1,),
+            counts=MICRO_BATCH_TEXTS if self._artifact.input_spec.pad_id is not None else (1,),
             max_tokens=min(self._max_micro_batch_tokens, MAX_MICRO_BATCH_TOKENS),
             overhead_tokens=OVERHEAD_TOKENS,
         ):
@@ -193,7 +197,7 @@ class OpenVinoClassifier:
 
     def _width(self, tokens: int) -> int:
         """Return the width of a micro-batch whose longest text has so many tokens."""
-        if self._input_spec.pad_id is None:
+        if self._artifact.input_spec.pad_id is None:
             return tokens
         return min(rounded_up(tokens, least=LEAST_TOKENS), self.info.max_tokens)
 
@@ -202,13 +206,13 @@ class OpenVinoClassifier:
         lengths = [len(encoding) for encoding in encodings]
         shape = (len(encodings), self._width(max(lengths)))
         arrays = {
-            "input_ids": np.full(shape, self._input_spec.pad_id or 0, np.int64),
+            "input_ids": np.full(shape, self._artifact.input_spec.pad_id or 0, np.int64),
             "attention_mask": np.zeros(shape, np.int64),
         }
         if "token_type_ids" in self._inputs:
             arrays["token_type_ids"] = np.zeros(shape, np.int64)
         for row, (encoding, length) in enumerate(zip(encodings, lengths, strict=True)):
-            span = slice(-length, None) if self._input_spec.pad_left else slice(length)
+            span = slice(-length, None) if self._artifact.input_spec.pad_left else slice(length)
             arrays["input_ids"][row, span] = encoding.ids
             arrays["attention_mask"][row, span] = 1
             if "token_type_ids" in arrays:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def find_model(name: str | None, revision: str | None, *, allow_pickle: bool) ->
     if name is None:
         path, called, commit = Path(valence_model.path()), valence_model.NAME, None
     elif _is_path(name):
-        path = Path(name).expanduser()
+        path = _expanded(name)
         called, commit = path.resolve().name, None
     else:
         path = _download(name, revision, allow_pickle=allow_pickle)
@@ -84,9 +85,22 @@ def find_model(name: str | None, revision: str | None, *, allow_pickle: bool) ->
     return _read(path, called, commit, allow_pickle=allow_pickle)
 
 
+def check_unchanged(folder: ModelFolder) -> None:
+    """Raise ModelUnusable if the weights on disk are no longer those that were found."""
+    if _digest(weights_of(folder.path)) != folder.digest:
+        raise ModelUnusable(
+            f"the weights in {folder.path} have changed since the start: restart to serve them"
+        )
+
+
+def _expanded(name: str) -> Path:
+    # Path.expanduser raises for a user without a home.
+    return Path(os.path.expanduser(name))  # noqa: PTH111
+
+
 def _is_path(name: str) -> bool:
     return (
-        Path(name).expanduser().exists()
+        _expanded(name).exists()
         or name.startswith((".", "/", "~"))
         or name.count("/") > 1  # a hub name has an owner at most
     )
