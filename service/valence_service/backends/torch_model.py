@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
     """Return the model in eval mode and its tokenizer. Raise ModelUnusable."""
+    _do_without_temporary_folder()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     try:
@@ -40,6 +43,18 @@ def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tu
             "give a model that was trained for text classification"
         )
     return model.eval(), tokenizer
+
+
+def _do_without_temporary_folder() -> None:
+    """Let torch import its compiler on a read-only machine.
+
+    The import needs a folder for compiled code that exists or can be made. Nothing is compiled
+    here, so nothing is written there.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.sep)
 
 
 def max_tokens(model: Any, tokenizer: Any) -> int:
