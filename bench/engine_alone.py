@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from valence_service.backends.load import ModelSource, load_classifiers
+from valence_service.backends.load import ModelSource, load_model
 from valence_service.core.classifier import Classifier
+from valence_service.process import usable_cores
 from valence_service.settings import read_settings
 
 from bench import texts
@@ -35,7 +36,12 @@ def load(folder: Path) -> Sequence[Classifier]:
         cache_dir=settings.cache_dir,
         label_valence={},
     )
-    return load_classifiers(source, workers=None, max_micro_batch_tokens=settings.max_batch_tokens)
+    return load_model(
+        source,
+        replicas=None,
+        cores=usable_cores().count,
+        max_micro_batch_tokens=settings.max_batch_tokens,
+    ).classifiers
 
 
 def main() -> None:

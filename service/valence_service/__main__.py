@@ -47,7 +47,7 @@ def main() -> NoReturn:
     from valence_service.backends.load import ModelUnusable
     from valence_service.process import new_event_loop
     from valence_service.scheduler.monitor import ModelLost
-    from valence_service.transports.errors import CannotListen
+    from valence_service.transports.transport import CannotListen
     from valence_service.wiring import prepare, wire
 
     if settings.max_queue_texts < settings.max_batch_texts:

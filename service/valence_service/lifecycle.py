@@ -7,7 +7,7 @@ import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -24,7 +24,7 @@ from valence_service.telemetry.start import send_rest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from valence_service.core.classifier import Classifier
+    from valence_service.core.classifier import LoadedModel
     from valence_service.core.readiness import Readiness
     from valence_service.core.sentiment import ModelInfo
     from valence_service.process import Cores
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from valence_service.serving.service import SentimentService
     from valence_service.telemetry.metrics import Metrics
     from valence_service.telemetry.traces import Traces
+    from valence_service.transports.transport import Transport
 
 # Load balancers see NOT_SERVING in this time and send no more; until then calls are taken.
 LAME_DUCK_SECONDS = 0.5
@@ -45,19 +46,6 @@ SEND_SECONDS = 2.0
 log = structlog.get_logger()
 
 
-class Transport(Protocol):
-    """Carries the service over one protocol."""
-
-    async def start(self) -> None:
-        """Take connections."""
-
-    def end_idle(self) -> None:
-        """End what clients leave open without a request under way."""
-
-    async def stop(self, grace_seconds: float) -> None:
-        """Take no more calls; cut off those that have not ended within the grace."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle:
     """Runs a wired system once."""
@@ -69,9 +57,9 @@ class Lifecycle:
     """Where it listens, for the log."""
     cores: Cores
     model_name: str
-    load: Callable[[], Sequence[Classifier]]
+    load: Callable[[], LoadedModel]
     """Blocks while it loads the model. Raises ModelUnusable."""
-    new_batcher: Callable[[Sequence[Classifier]], Batcher]
+    new_batcher: Callable[[LoadedModel], Batcher]
     metrics: Metrics | None
     traces: Traces | None
     grace_seconds: float
@@ -133,8 +121,8 @@ class Lifecycle:
     async def _open(self) -> ServedModel:
         """Load the model and take calls, once every replica is warm and has answered."""
         pause_collector()
-        classifiers = await self._load()
-        model = ServedModel(classifiers[0].info, self.new_batcher(classifiers))
+        loaded = await self._load()
+        model = ServedModel(loaded.info, self.new_batcher(loaded))
         await self._check(model.batcher)
         if not self.quick_start:
             await self._warm_up(model.batcher)
@@ -170,7 +158,7 @@ class Lifecycle:
                 "lower --max-batch-tokens makes it shorter, and --hang-seconds allows it more"
             ) from error
 
-    async def _load(self) -> Sequence[Classifier]:
+    async def _load(self) -> LoadedModel:
         """Load in a thread: the loop answers health checks meanwhile."""
         # A pool of its own: asyncio would wait for its default one, and a SIGTERM must not wait for
         # a download. The engine's own threads have its priority.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from valence_service.backends.labels import parse_label_valence
-from valence_service.backends.load import ModelSource, load_classifiers, prepare_model
+from valence_service.backends.load import ModelSource, load_model, prepare_model
 from valence_service.core.call import Telemetry
 from valence_service.core.errors import REFUSALS
 from valence_service.core.limits import Limits
@@ -26,12 +26,13 @@ from valence_service.scheduler.canary import Canary
 from valence_service.serving.service import SentimentService
 from valence_service.telemetry.start import read_trace_exporters, start_traces
 from valence_service.transports.auth import Authenticator, BadTokens, Tokens
-from valence_service.transports.errors import CannotListen
 from valence_service.transports.grpc.contract import METHODS, SERVICE_NAME
 from valence_service.transports.grpc.server import ConnectionLimits, GrpcTransport
 from valence_service.transports.tls import Certificates
+from valence_service.transports.transport import CannotListen
 
 if TYPE_CHECKING:
+    from valence_service.core.classifier import LoadedModel
     from valence_service.settings import Settings
     from valence_service.telemetry.metrics import Metrics
 
@@ -65,30 +66,24 @@ def wire(settings: Settings) -> Lifecycle:
     addresses = {"address": address}
     if metrics:
         addresses["metrics"] = _listen_for_scrapes(settings, metrics)
+    cores = usable_cores(settings.cores)
     return Lifecycle(
         service=service,
         readiness=readiness,
         transports=[transport],
         model_name=settings.model or "the embedded model",
         load=functools.partial(
-            load_classifiers,
+            load_model,
             model_source(settings),
-            workers=settings.workers,
+            replicas=settings.workers,
+            cores=cores.count,
             max_micro_batch_tokens=settings.max_batch_tokens,
         ),
-        new_batcher=functools.partial(
-            Batcher,
-            max_batch_texts=settings.max_batch_texts,
-            max_batch_tokens=settings.max_batch_tokens,
-            max_queue_texts=settings.max_queue_texts,
-            hang_seconds=settings.hang_seconds,
-            canary=Canary(positive=settings.model is None),
-            observer=metrics,
-        ),
+        new_batcher=functools.partial(_batcher, settings, metrics),
         metrics=metrics,
         traces=traces,
         addresses=addresses,
-        cores=usable_cores(settings.cores),
+        cores=cores,
         grace_seconds=settings.grace_seconds,
         hang_seconds=settings.hang_seconds,
         exit_when_degraded=settings.exit_when_degraded,
@@ -114,6 +109,19 @@ def model_source(settings: Settings) -> ModelSource:
         cache_dir=settings.cache_dir,
         label_valence=parse_label_valence(settings.label_valence),
         allow_pickle=settings.allow_pickle,
+    )
+
+
+def _batcher(settings: Settings, metrics: Metrics | None, model: LoadedModel) -> Batcher:
+    return Batcher(
+        model.classifiers,
+        max_batch_texts=settings.max_batch_texts,
+        max_batch_tokens=settings.max_batch_tokens,
+        max_queue_texts=settings.max_queue_texts,
+        hang_seconds=settings.hang_seconds,
+        new_classifier=model.new_classifier,
+        canary=Canary(positive=settings.model is None),
+        observer=metrics,
     )
 
 

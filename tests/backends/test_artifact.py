@@ -12,21 +12,21 @@ import openvino
 import pytest
 from structlog.testing import capture_logs
 from valence_service.backends import conversion
-from valence_service.backends.artifact import prepare
-from valence_service.backends.load import ModelUnusable, load_classifiers, prepare_model
+from valence_service.backends.cache import prepare_artifact
+from valence_service.backends.load import ModelUnusable, prepare_model
 from valence_service.backends.source import CannotConvert, find_model
 from valence_service.core.classifier import Classifier
 from valence_service.core.sentiment import Sentiment
 
 from tests.support import models
 from tests.support.alike import check_alike
-from tests.support.loading import model_source
+from tests.support.loading import load_replicas, model_source
 from tests.support.server import command, environment
 
 
 def load(name: str, cache_dir: Path, *, engine: str = "openvino") -> Classifier:
     source = model_source(name, engine=engine, cache_dir=cache_dir)
-    (classifier,) = load_classifiers(source, workers=1, max_micro_batch_tokens=4096)
+    (classifier,) = load_replicas(source, 1).classifiers
     return classifier
 
 
@@ -149,14 +149,16 @@ def test_a_folder_may_carry_its_compiled_form(
     make: object, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make(tmp_path / "model")  # type: ignore[operator]
-    converted = prepare(find_model(folder, None, allow_pickle=False), "f32", tmp_path / "cache")
+    found = find_model(folder, None, allow_pickle=False)
+    converted = prepare_artifact(found, "f32", tmp_path / "cache")
     (tmp_path / "model" / where).mkdir(exist_ok=True)
     openvino.save_model(
         converted.model, tmp_path / "model" / where / "openvino_model.xml", compress_to_fp16=False
     )
     monkeypatch.setattr(conversion, "convert", lambda folder: pytest.fail("converted again"))
-    ready = prepare(find_model(folder, None, allow_pickle=False), "f32", tmp_path / "empty")
-    assert ready.input_spec == converted.input_spec
+    found = find_model(folder, None, allow_pickle=False)
+    ready_made = prepare_artifact(found, "f32", tmp_path / "empty")
+    assert ready_made.input_spec == converted.input_spec
     assert not (tmp_path / "empty").exists()
 
 

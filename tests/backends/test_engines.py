@@ -91,7 +91,7 @@ def test_positions_before_the_first_token_do_not_count(engine: str, tmp_path: Pa
     assert (sentiment.tokens_total, sentiment.tokens_used) == (102, 33)
 
 
-def test_a_model_that_cannot_pad_gets_one_text_a_pass(engine: str, tmp_path: Path) -> None:
+def test_a_model_that_cannot_pad_gets_one_text_a_micro_batch(engine: str, tmp_path: Path) -> None:
     folder = models.make_unpaddable_model(tmp_path / "gpt2")
     texts = list(models.TEXTS)
     assert_same(list(load(folder, engine=engine).classify(texts)), reference(folder, texts))

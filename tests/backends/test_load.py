@@ -13,23 +13,23 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from valence_service.backends.load import ModelUnusable, load_classifiers
+from valence_service.backends.load import ModelUnusable
 from valence_service.core.classifier import Classifier
 
 from tests.support import models
 from tests.support.alike import check_alike
-from tests.support.loading import model_source
+from tests.support.loading import load_replicas, model_source
 
 
 def load(
     name: str,
     *,
     device: str = "cpu",
-    workers: int = 1,
+    replicas: int = 1,
     label_valence: dict[str, float] | None = None,
 ) -> list[Classifier]:
     source = model_source(name, device=device, label_valence=label_valence)
-    return list(load_classifiers(source, workers=workers, max_micro_batch_tokens=64))
+    return list(load_replicas(source, replicas, max_micro_batch_tokens=64).classifiers)
 
 
 def refused(name: str, because: str, *, device: str = "cpu") -> None:
@@ -46,8 +46,8 @@ def test_a_folder_is_known_by_its_name_and_the_digest_of_its_weights(two_labels:
     assert (classifier.info.engine, classifier.info.precision) == ("pipeline", "f32")
 
 
-def test_each_worker_has_a_replica_and_a_tokenizer_of_its_own(two_labels: str) -> None:
-    one, other = load(two_labels, workers=2)
+def test_each_replica_has_a_model_and_a_tokenizer_of_its_own(two_labels: str) -> None:
+    one, other = load(two_labels, replicas=2)
     assert one.pipeline.model is not other.pipeline.model  # type: ignore[attr-defined]  # of this engine
     assert one.pipeline.tokenizer is not other.pipeline.tokenizer  # type: ignore[attr-defined]  # of this engine
 
@@ -82,7 +82,7 @@ def test_pickles_are_refused_unless_they_are_trusted(two_labels: str, tmp_path: 
     folder = pickled(two_labels, tmp_path / "openvino" / "pickled")
     refused(folder, "are pickles, which can run code .*--allow-pickle if you trust")
     source = dataclasses.replace(model_source(folder), allow_pickle=True)
-    (trusted,) = load_classifiers(source, workers=1, max_micro_batch_tokens=64)
+    (trusted,) = load_replicas(source, 1, max_micro_batch_tokens=64).classifiers
     (expected,) = load(two_labels)
     check_alike(trusted.classify(["good"]), expected.classify(["good"]))
 

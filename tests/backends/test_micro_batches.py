@@ -1,4 +1,4 @@
-"""Which texts share a pass, and what it is filled up to."""
+"""Which texts share a micro-batch, and what its width is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
-from valence_service.backends.micro_batches import passes, rounded_up
+from valence_service.backends.micro_batches import micro_batches, rounded_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +22,12 @@ counts = st.sampled_from([COUNTS, tuple(range(1, 61)), (1,)])
     counts,
     st.integers(min_value=1, max_value=2000),
 )
-def test_every_text_is_in_one_pass_and_the_bounds_hold(
+def test_every_text_is_in_one_micro_batch_and_the_bounds_hold(
     lengths: list[int], counts: tuple[int, ...], max_tokens: int
 ) -> None:
-    groups = list(passes(lengths, counts=counts, max_tokens=max_tokens, overhead_tokens=OVERHEAD))
+    groups = list(
+        micro_batches(lengths, counts=counts, max_tokens=max_tokens, overhead_tokens=OVERHEAD)
+    )
     assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
     for group in groups:
         assert len(group) in counts
@@ -56,18 +58,20 @@ def test_no_other_grouping_costs_less(
                 for others in groupings(rest[count:]):
                     yield [rest[:count], *others]
 
-    found = list(passes(lengths, counts=counts, max_tokens=max_tokens, overhead_tokens=OVERHEAD))
+    found = list(
+        micro_batches(lengths, counts=counts, max_tokens=max_tokens, overhead_tokens=OVERHEAD)
+    )
     assert cost(found) == min(cost(groups) for groups in groupings(order))
 
 
 def test_like_lengths_go_together_and_few_texts_beside_longer_ones() -> None:
     def sizes(lengths: list[int]) -> list[int]:
-        groups = passes(lengths, counts=COUNTS, max_tokens=999, overhead_tokens=OVERHEAD)
+        groups = micro_batches(lengths, counts=COUNTS, max_tokens=999, overhead_tokens=OVERHEAD)
         return [len(group) for group in groups]
 
     assert sizes([24] * 8) == [8]
     assert sizes([200] * 2 + [24] * 4) == [2, 4]
-    assert sizes([32] + [24] * 2) == [3]  # 16 tokens of padding cost no more than a pass
+    assert sizes([32] + [24] * 2) == [3]  # 16 tokens of padding cost no more than a micro-batch
 
 
 @given(st.integers(min_value=1, max_value=100_000), st.integers(min_value=1, max_value=64))

@@ -1,8 +1,9 @@
-"""The lone caller's form, and how few shapes the model sees."""
+"""The latency form, and how few shapes the model sees."""
 
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,33 +14,34 @@ import openvino
 import pytest
 from structlog.testing import capture_logs
 from valence_service.backends import openvino as engine
-from valence_service.backends.artifact import prepare
+from valence_service.backends.cache import prepare_artifact
 from valence_service.backends.openvino import LatencyForm, compile_model
 from valence_service.backends.source import find_model
 
 from tests.support import models
 from tests.support.alike import WITHIN
 from tests.support.loading import load
+from tests.support.server import environment
 
 INPUTS = {"input_ids": np.array([[2, 5, 6, 3]]), "attention_mask": np.ones((1, 4), np.int64)}
 
 
-def test_the_lone_form_computes_what_the_crowds_does(two_labels: str, tmp_path: Path) -> None:
-    prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
-    crowd = compile_model(prepared, "f32", streams=2, threads=2)
-    expected = crowd.create_infer_request().infer(INPUTS)[0]
-    lone = LatencyForm(functools.partial(compile_model, prepared, "f32", streams=1, threads=2))
-    lone.compiling.join()
-    with lone.computing():
-        assert lone.infer(INPUTS) == pytest.approx(expected, abs=WITHIN)
-        with lone.computing():  # another worker
-            assert lone.infer(INPUTS) is None
-        assert lone.infer(INPUTS) == pytest.approx(expected, abs=WITHIN)
+def test_both_forms_compute_the_same(two_labels: str, tmp_path: Path) -> None:
+    artifact = prepare_artifact(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
+    throughput = compile_model(artifact, "f32", streams=2, threads=2)
+    expected = throughput.create_infer_request().infer(INPUTS)[0]
+    latency = LatencyForm(functools.partial(compile_model, artifact, "f32", streams=1, threads=2))
+    latency.compiling.join()
+    with latency.computing():
+        assert latency.infer(INPUTS) == pytest.approx(expected, abs=WITHIN)
+        with latency.computing():  # another replica
+            assert latency.infer(INPUTS) is None
+        assert latency.infer(INPUTS) == pytest.approx(expected, abs=WITHIN)
 
 
 def test_a_text_has_the_same_score_alone_and_among_others() -> None:
-    classifier: Any = load(None, engine="openvino", precision="int8", workers=2)
-    classifier._lone.compiling.join()
+    classifier: Any = load(None, engine="openvino", precision="int8", replicas=2)
+    classifier._latency.compiling.join()
     alone = [classifier.classify([text])[0] for text in models.TEXTS]
     for one, among in zip(alone, classifier.classify(models.TEXTS), strict=True):
         # A last digit of a float32 may round to another int8, which changes more than its own.
@@ -47,36 +49,36 @@ def test_a_text_has_the_same_score_alone_and_among_others() -> None:
 
 
 def test_openvino_knows_the_setting_of_attention(two_labels: str, tmp_path: Path) -> None:
-    prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
+    artifact = prepare_artifact(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
     with capture_logs() as logged:
-        compile_model(prepared, "f32", streams=1, threads=1)
+        compile_model(artifact, "f32", streams=1, threads=1)
     assert not logged
 
 
 def test_an_openvino_that_does_not_know_it_computes_all_the_same(
     two_labels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepared = prepare(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
-    expected = compile_model(prepared, "f32", streams=1, threads=1)(INPUTS)[0]
+    artifact = prepare_artifact(find_model(two_labels, None, allow_pickle=False), "f32", tmp_path)
+    expected = compile_model(artifact, "f32", streams=1, threads=1)(INPUTS)[0]
     monkeypatch.setattr(engine, "PLAIN_ATTENTION", {"NO_SUCH_SETTING": "DISABLE"})
     with capture_logs() as logged:
-        compiled = compile_model(prepared, "f32", streams=1, threads=1)
-    assert [entry["event"] for entry in logged] == ["attention"]
+        compiled = compile_model(artifact, "f32", streams=1, threads=1)
+    assert [entry["event"] for entry in logged] == ["openvino_settings"]
     assert compiled(INPUTS)[0] == pytest.approx(expected, abs=WITHIN)
 
 
-def test_a_lone_form_that_does_not_compile_is_done_without() -> None:
+def test_without_a_latency_form_the_throughput_form_computes() -> None:
     def fails() -> openvino.CompiledModel:
         raise RuntimeError("no memory")
 
     with capture_logs() as logged:
-        lone = LatencyForm(fails)
-        lone.compiling.join()
-    assert lone.infer(INPUTS) is None
-    assert [entry["event"] for entry in logged] == ["lone_form"]
+        latency = LatencyForm(fails)
+        latency.compiling.join()
+    assert latency.infer(INPUTS) is None
+    assert [entry["event"] for entry in logged] == ["latency_form"]
 
 
-FIRST_PASSES_AT_ONCE = """
+FIRST_LOOKUPS_AT_ONCE = """
 import sys, threading
 import openvino
 from valence_service.backends import openvino as engine
@@ -91,8 +93,8 @@ for thread in threads: thread.join()
 """
 
 
-def test_the_first_passes_of_two_workers_do_not_deadlock() -> None:
-    subprocess.run([sys.executable, "-c", FIRST_PASSES_AT_ONCE], check=True, timeout=60)
+def test_the_first_lookups_of_two_replicas_do_not_deadlock() -> None:
+    subprocess.run([sys.executable, "-c", FIRST_LOOKUPS_AT_ONCE], check=True, timeout=60)
 
 
 def test_the_model_sees_few_shapes(two_labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,3 +111,44 @@ def test_the_model_sees_few_shapes(two_labels: str, monkeypatch: pytest.MonkeyPa
         classifier.classify([models.TEXTS[0] + " good" * (n % 20) for n in range(count)])
     assert len(shapes) <= 8 * 3
     assert {tokens for _, tokens in shapes} <= {16, 24, 32, 48}
+
+
+# How much memory (kB) two spans of lengths take, each of lengths that are new to the model.
+SPANS = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from valence_service.backends.cache import prepare_artifact
+from valence_service.backends.openvino import compile_model
+from valence_service.backends.source import find_model
+folder = find_model(sys.argv[1], None, allow_pickle=False)
+artifact = prepare_artifact(folder, "f32", Path(sys.argv[2]))
+request = compile_model(artifact, "f32", streams=1, threads=1).create_infer_request()
+def memory():
+    return int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0])
+def grown(lengths):
+    before = memory()
+    for length in lengths:
+        ids = np.full((1, length), 5)
+        request.infer({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+    return memory() - before
+grown([64])
+first, _, last = grown(range(1, 21)), grown(range(21, 43)), grown(range(43, 63))
+print(json.dumps([first, last]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_model_that_cannot_pad_keeps_few_kernels(tmp_path: Path) -> None:
+    folder = models.make_unpaddable_model(tmp_path / "gpt2")
+    prepare_artifact(find_model(folder, None, allow_pickle=False), "f32", tmp_path / "cache")
+    done = subprocess.run(
+        [sys.executable, "-c", SPANS, folder, str(tmp_path / "cache")],
+        capture_output=True,
+        text=True,
+        # oneDNN keeps kernels of its own, as many whatever the model.
+        env=environment({"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "0"}),
+        check=True,
+    )
+    first, last = json.loads(done.stdout)
+    assert last < first / 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from valence_service.backends import selection
-from valence_service.backends.selection import choose
+from valence_service.backends.selection import plan_execution
 from valence_service.backends.source import ModelUnusable
 
 
@@ -21,8 +21,8 @@ def has(machine: pytest.MonkeyPatch, *flags: str) -> None:
 
 
 def auto(*, int8_ready: bool = True, device: str = "auto") -> tuple[str, str, str]:
-    chosen = choose("auto", "auto", device, int8_ready=int8_ready)
-    return chosen.engine, chosen.precision, chosen.reason
+    plan = plan_execution("auto", "auto", device, int8_ready=int8_ready)
+    return plan.engine, plan.precision, plan.reason
 
 
 def test_int8_where_model_and_processor_have_it(machine: pytest.MonkeyPatch) -> None:
@@ -55,8 +55,8 @@ def test_int8_all_the_same_where_nothing_else_can_be_made(machine: pytest.Monkey
 
 
 def test_what_the_operator_chose_needs_no_reason(machine: pytest.MonkeyPatch) -> None:
-    chosen = choose("openvino", "f32", "auto", int8_ready=True)
-    assert (chosen.precision, chosen.reason) == ("f32", "")
+    plan = plan_execution("openvino", "f32", "auto", int8_ready=True)
+    assert (plan.precision, plan.reason) == ("f32", "")
 
 
 def test_a_gpu_without_torch_is_left_alone(machine: pytest.MonkeyPatch) -> None:
@@ -77,13 +77,13 @@ def test_what_does_not_go_together(
     machine: pytest.MonkeyPatch, engine: str, precision: str, device: str, says: str
 ) -> None:
     with pytest.raises(ModelUnusable, match=says):
-        choose(engine, precision, device, int8_ready=False)
+        plan_execution(engine, precision, device, int8_ready=False)
 
 
 def test_without_torch_it_says_what_to_install(machine: pytest.MonkeyPatch) -> None:
     machine.setattr(selection, "can_convert", lambda: False)
     with pytest.raises(ModelUnusable, match=r"pip install 'valence-service\[pipeline\]'"):
-        choose("pipeline", "auto", "cpu", int8_ready=True)
+        plan_execution("pipeline", "auto", "cpu", int8_ready=True)
 
 
 def test_this_processor_is_read() -> None:

@@ -68,11 +68,11 @@ WAITS_FOR_THE_GATE = """
 import os
 from pathlib import Path
 from valence_service.backends import load
-load_classifiers = load.load_classifiers
+load_model = load.load_model
 def wait_and_load(*arguments, **options):
     Path(os.environ["GATE"]).read_text()
-    return load_classifiers(*arguments, **options)
-load.load_classifiers = wait_and_load
+    return load_model(*arguments, **options)
+load.load_model = wait_and_load
 from valence_service.__main__ import main
 main()
 """
@@ -146,7 +146,8 @@ from valence_service.settings import read_settings
 from valence_service.wiring import model_source
 settings = read_settings(sys.argv[1:])
 source = model_source(settings)
-load.load_classifiers(source, workers=2, max_micro_batch_tokens=64)[0].classify(["good"])
+model = load.load_model(source, replicas=2, cores=2, max_micro_batch_tokens=64)
+model.classifiers[0].classify(["good"])
 print(sorted({"torch", "transformers"} & set(sys.modules)))
 """
 

@@ -6,12 +6,14 @@ each text takes the seconds in SECONDS_PER_TEXT longer.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from valence_service.core.classifier import Classifier
 from valence_service.core.sentiment import Sentiment
@@ -49,13 +51,18 @@ class Misbehaving:
         return sentiments[1:] if ONE_TOO_FEW in words else sentiments
 
 
-def misbehaving(load: Callable[..., Sequence[Classifier]]) -> Callable[..., Sequence[Classifier]]:
-    """What load returns, able to misbehave. Of all replicas one can be broken."""
+def misbehaving(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the replicas of the model that load returns misbehave. Of all one can be broken."""
 
     @functools.wraps(load)
-    def loaded(*arguments: object, **options: object) -> Sequence[Classifier]:
+    def loaded(*arguments: object, **options: object) -> Any:
         breaks = threading.Semaphore(1)
-        return [Misbehaving(classifier, breaks) for classifier in load(*arguments, **options)]
+        model = load(*arguments, **options)
+        return dataclasses.replace(
+            model,
+            classifiers=[Misbehaving(classifier, breaks) for classifier in model.classifiers],
+            new_classifier=lambda: Misbehaving(model.new_classifier(), breaks),
+        )
 
     return loaded
 
@@ -65,7 +72,7 @@ if __name__ == "__main__":
     # what grpc may print.
     from valence_service.backends import load
 
-    vars(load)["load_classifiers"] = misbehaving(load.load_classifiers)
+    vars(load)["load_model"] = misbehaving(load.load_model)
     from valence_service.__main__ import main
 
     main()

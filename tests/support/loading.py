@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from valence_service.backends.load import ModelSource, load_classifiers
-from valence_service.core.classifier import Classifier
+from valence_service.backends.load import ModelSource, load_model
+from valence_service.core.classifier import Classifier, LoadedModel
 
 
 def model_source(
@@ -35,11 +35,19 @@ def load(
     engine: str = "pipeline",
     precision: str = "f32",
     max_micro_batch_tokens: int = 4096,
-    workers: int = 1,
+    replicas: int = 1,
     **labels: float,
 ) -> Classifier:
-    """The first of the classifiers."""
+    """Load the first of the classifiers."""
     source = model_source(name, engine=engine, precision=precision, label_valence=labels)
-    return load_classifiers(source, workers=workers, max_micro_batch_tokens=max_micro_batch_tokens)[
-        0
-    ]
+    loaded = load_replicas(source, replicas, max_micro_batch_tokens=max_micro_batch_tokens)
+    return loaded.classifiers[0]
+
+
+def load_replicas(
+    source: ModelSource, replicas: int, *, max_micro_batch_tokens: int = 4096
+) -> LoadedModel:
+    """Load a model to compute on two cores, whatever the machine has."""
+    return load_model(
+        source, replicas=replicas, cores=2, max_micro_batch_tokens=max_micro_batch_tokens
+    )

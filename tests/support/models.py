@@ -89,7 +89,7 @@ def make_offset_model(folder: Path) -> str:
 
 
 def make_unpaddable_model(folder: Path) -> str:
-    """A GPT-2 whose configuration names no padding token: one text a pass."""
+    """A GPT-2 whose configuration names no padding token: one text a micro-batch."""
     torch.manual_seed(7)
     config = transformers.GPT2Config(
         vocab_size=len(VOCABULARY),

@@ -1,7 +1,7 @@
-"""Weights: the only rooms that know torch, transformers, openvino and tokenizers."""
+"""A model's name or files to classifiers: the only floor that imports the model libraries."""
 
 import sys
 
 # openvino reports its use to its makers unless this package is missing; then it does without.
-# Who runs a service for other people's texts has agreed to nothing of the kind.
+# The operator of a service for other people's texts has not agreed to that.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

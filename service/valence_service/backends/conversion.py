@@ -1,4 +1,4 @@
-"""A torch model to OpenVINO's form."""
+"""Convert a torch model to OpenVINO's form."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 
 def convert(folder: ModelFolder) -> ModelArtifact:
-    """Trace the folder's model. Blocks for seconds and logs each step.
+    """Trace the folder's model. Block for seconds, and log each step.
 
-    Raises ModelUnusable, and CannotConvert where only this engine is at a loss.
+    Raise ModelUnusable, or CannotConvert where another engine may still compute the model.
     """
     started = time.monotonic()
     log.info("converting", model=folder.name, step="1 of 2: reading the weights")
@@ -38,7 +38,7 @@ def convert(folder: ModelFolder) -> ModelArtifact:
     model.config.use_cache = False  # decoders would return what only generation needs
     try:
         with warnings.catch_warnings():
-            # The tracer's: constants where Python branches on shapes. Tests hold the results.
+            # The tracer warns where Python branches on shapes. Tests compare its results.
             warnings.simplefilter("ignore")
             converted = openvino.convert_model(
                 model, example_input=_example(model, tokenizer, padded=padded)
@@ -58,13 +58,13 @@ def convert(folder: ModelFolder) -> ModelArtifact:
 
 
 def _example(model: Any, tokenizer: Any, *, padded: bool) -> dict[str, Any]:
-    """Inputs of two lengths, so that neither a length nor a padding is taken for a constant."""
+    """Return inputs of two lengths: the tracer takes what does not vary for a constant."""
     texts = ["One text.", "And another one, which is longer."] if padded else ["One text."]
     encoded = tokenizer(texts, padding=padded, return_tensors="pt")
     taken = inspect.signature(model.forward).parameters
     return {
         name: values
         for name, values in encoded.items()
-        # Token types of zero throughout are what the model takes by itself.
+        # The model fills in token types of zero by itself.
         if name in taken and (name != "token_type_ids" or values.any())
     }

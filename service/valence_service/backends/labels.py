@@ -1,7 +1,6 @@
-"""What a model's label names say of polarity and valence, and what scores make of it.
+"""Read polarity and valence from a model's label names, and a sentiment from its scores.
 
-Only names that read as sentiment count. Where one does not, nothing is guessed: the operator
-may map it.
+Only names that read as sentiment count. Nothing is guessed: the operator may map other names.
 """
 
 from __future__ import annotations
@@ -45,10 +44,10 @@ def parse_label_valence(text: str) -> dict[str, float]:
 
 
 def read_labels(names: Sequence[str], mapped: Mapping[str, float]) -> tuple[Label, ...]:
-    """Labels of a model in its order, each with its valence where the name or the map tells it.
+    """Return a model's labels in its order, each with the valence that its name or the map gives.
 
-    ``mapped`` gives valences in [-1, 1] by name and goes before what a name says. Raises
-    ValueError where it names a label that the model has not.
+    ``mapped`` holds valences in [-1, 1] by name and overrides the names. Raise ValueError where
+    it names a label that the model does not have.
     """
     unknown = sorted(set(mapped) - set(names))
     if unknown:
@@ -62,7 +61,7 @@ def _words(name: str) -> str:
 
 
 def _sides(names: Sequence[str]) -> dict[str, float]:
-    """Valences of the names that say a side; plain ones weigh half beside "very" ones."""
+    """Return the valences of names that say a side; plain ones are half of "very" ones."""
     plain = 0.5 if any(_STRONG.match(_words(name)) for name in names) else 1.0
     valences = {}
     for name in names:
@@ -73,7 +72,7 @@ def _sides(names: Sequence[str]) -> dict[str, float]:
 
 
 def _stars(names: Sequence[str]) -> dict[str, float]:
-    """Valences of star ratings, spread evenly over the scale; empty unless every name is one."""
+    """Return the valences of star ratings, spread evenly; empty unless every name is a rating."""
     stars = {}
     for name in names:
         match = _STARS.match(_words(name))
@@ -94,12 +93,12 @@ def read_scores(
     tokens_total: int,
     tokens_used: int,
 ) -> Sentiment:
-    """A sentiment from the score of each label.
+    """Make a sentiment from the score of each label.
 
-    Its valence is the expected value of the labels' valences, the scores taken in proportion
-    (they sum to 1 already unless the model is multi-label). A lone label of valence v and score
-    p stands for two: v with p and -v with 1 - p. Without ``probabilities`` (regression) there is
-    no expected value, and so no valence.
+    Its valence is the expected value of the labels' valences, with the scores normalized to a sum
+    of 1 (only a multi-label model's need it). A single label of valence v and score p stands for
+    two: v with p and -v with 1 - p. Without ``probabilities`` (regression) there is no expected
+    value, and so no valence.
     """
     ranked = sorted(labels, key=lambda label: -scores[label.name])
     valence = _valence(scores, labels) if probabilities else None
@@ -120,5 +119,5 @@ def _valence(scores: Mapping[str, float], labels: Sequence[Label]) -> float | No
     if len(known) == 1:
         valence, score = known[0]
         return valence * (2 * score - 1)
-    # Rounding may carry a sum of floats a hair over the edge.
+    # Rounding may take the sum just beyond 1.
     return max(-1.0, min(1.0, sum(valence * score for valence, score in known) / total))

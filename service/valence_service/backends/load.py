@@ -1,4 +1,4 @@
-"""A model's name or folder to classifiers, one for each worker."""
+"""Load a model's name or folder as classifiers, one for each replica."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ from typing import TYPE_CHECKING
 import structlog
 
 from valence_service.backends.labels import read_labels
-from valence_service.backends.selection import ExecutionPlan, choose
+from valence_service.backends.selection import ExecutionPlan, plan_execution
 from valence_service.backends.source import (
     CannotConvert,
     ModelFolder,
     ModelUnusable,
+    check_unchanged,
     find_model,
 )
+from valence_service.core.classifier import LoadedModel
 from valence_service.core.sentiment import ModelInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
+
+    import openvino
 
     from valence_service.backends.artifact import ModelArtifact
     from valence_service.core.classifier import Classifier
 
-__all__ = ["ModelSource", "ModelUnusable", "load_classifiers", "prepare_model"]
+__all__ = ["ModelSource", "ModelUnusable", "load_model", "prepare_model"]
 
-# Each stream costs memory; beyond this many, a stream gets several cores instead.
+# Each replica costs memory; beyond this many, a replica gets several cores instead.
 MAX_DEFAULT_REPLICAS = 8
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Which model, and how to compute it."""
+    """A model's name, and how to compute it."""
 
     name: str | None
     """A folder or a name on the hub; None is the embedded model."""
@@ -52,42 +56,55 @@ class ModelSource:
     allow_pickle: bool = False
 
 
-def load_classifiers(
-    source: ModelSource, *, workers: int | None, max_micro_batch_tokens: int
-) -> Sequence[Classifier]:
-    """Replicas of the model, as many as ``workers``; None is what suits the engine.
+def load_model(
+    source: ModelSource, *, replicas: int | None, cores: int, max_micro_batch_tokens: int
+) -> LoadedModel:
+    """Load a model to compute on so many cores; ``replicas`` None: as many as suit the engine.
 
-    Blocks while it reads, downloads or converts. Raises ModelUnusable.
+    Block while it reads, downloads or converts. Raise ModelUnusable.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the workers are the parallelism
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # replicas run in parallel
     folder = find_model(source.name, source.revision, allow_pickle=source.allow_pickle)
-    choice, prepared = _choose(source, folder)
-    if prepared is None:
-        return _pipelines(source, folder, choice, workers or 1, max_micro_batch_tokens)
-    info = _info(source, folder, choice, prepared.input_spec.max_tokens)
-    streams = workers or min(_cores(), MAX_DEFAULT_REPLICAS)
-    return _compiled(info, prepared, folder.activation, streams, max_micro_batch_tokens)
+    plan, artifact = _plan(source, folder)
+    if artifact is None:
+        return _pipelines(
+            source,
+            folder,
+            plan,
+            replicas=replicas or 1,
+            cores=cores,
+            max_micro_batch_tokens=max_micro_batch_tokens,
+        )
+    return _compiled(
+        _info(source, folder, plan, artifact.input_spec.max_tokens),
+        artifact,
+        activation=folder.activation,
+        replicas=replicas or min(cores, MAX_DEFAULT_REPLICAS),
+        cores=cores,
+        max_micro_batch_tokens=max_micro_batch_tokens,
+    )
 
 
 def prepare_model(source: ModelSource) -> None:
-    """Download and convert what load_classifiers would, and keep it. Raises ModelUnusable."""
+    """Download and convert what load_model would, and keep it. Raise ModelUnusable."""
     folder = find_model(source.name, source.revision, allow_pickle=source.allow_pickle)
-    _choose(source, folder, must_keep=True)
+    _plan(source, folder, must_keep=True)
 
 
-def _choose(
+def _plan(
     source: ModelSource, folder: ModelFolder, *, must_keep: bool = False
 ) -> tuple[ExecutionPlan, ModelArtifact | None]:
-    """What computes the model; for the openvino engine, the model in its form."""
-    from valence_service.backends.artifact import int8_xml, prepare
+    """Return how to compute the model and, for the openvino engine, the model in its form."""
+    from valence_service.backends.artifact import int8_xml
+    from valence_service.backends.cache import prepare_artifact
 
-    choice = choose(
+    plan = plan_execution(
         source.engine, source.precision, source.device, int8_ready=int8_xml(folder) is not None
     )
-    if choice.engine == "pipeline":
-        return choice, None
+    if plan.engine == "pipeline":
+        return plan, None
     try:
-        return choice, prepare(folder, choice.precision, source.cache_dir, must_keep=must_keep)
+        return plan, prepare_artifact(folder, plan.precision, source.cache_dir, must_keep=must_keep)
     except CannotConvert as error:
         if source.engine != "auto":
             raise
@@ -100,55 +117,72 @@ def _choose(
 def _pipelines(
     source: ModelSource,
     folder: ModelFolder,
-    choice: ExecutionPlan,
-    workers: int,
+    plan: ExecutionPlan,
+    *,
+    replicas: int,
+    cores: int,
     max_micro_batch_tokens: int,
-) -> list[Classifier]:
+) -> LoadedModel:
     import torch
 
     from valence_service.backends import torch_model
     from valence_service.backends.pipeline import PipelineClassifier, build_pipeline
 
-    # Passes of several replicas run at once: together they get the cores, and no more.
-    torch.set_num_threads(max(1, _cores() // workers))
-    dtype = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[choice.precision]
-    classifiers: list[Classifier] = []
-    for _ in range(workers):
+    # The replicas compute at once, and share the cores.
+    torch.set_num_threads(max(1, cores // replicas))
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[plan.precision]
+
+    def read() -> Classifier:
         model, tokenizer = torch_model.read_model(folder, dtype=dtype)
-        info = _info(source, folder, choice, torch_model.max_tokens(model, tokenizer))
-        pipeline = build_pipeline(model, tokenizer, choice.device)
-        classifiers.append(PipelineClassifier(info, pipeline, max_micro_batch_tokens))
-    return classifiers
+        info = _info(source, folder, plan, torch_model.max_tokens(model, tokenizer))
+        pipeline = build_pipeline(model, tokenizer, plan.device)
+        return PipelineClassifier(info, pipeline, max_micro_batch_tokens)
+
+    def new_classifier() -> Classifier:
+        check_unchanged(folder)  # all replicas compute the same weights
+        return read()
+
+    classifiers = [read() for _ in range(replicas)]
+    return LoadedModel(classifiers[0].info, classifiers, new_classifier)
 
 
 def _compiled(
     info: ModelInfo,
-    prepared: ModelArtifact,
+    artifact: ModelArtifact,
+    *,
     activation: str,
-    streams: int,
+    replicas: int,
+    cores: int,
     max_micro_batch_tokens: int,
-) -> list[Classifier]:
+) -> LoadedModel:
     from valence_service.backends.openvino import LatencyForm, OpenVinoClassifier, compile_model
 
-    compiled = functools.partial(compile_model, prepared, info.precision, threads=_cores())
-    crowd = compiled(streams=streams)
-    # One stream has all the cores as it is.
-    lone = LatencyForm(functools.partial(compiled, streams=1)) if streams > 1 else None
-    return [
-        OpenVinoClassifier(
+    compiled = functools.partial(compile_model, artifact, info.precision)
+    throughput = compiled(streams=replicas, threads=cores)
+    # A single stream has all the cores already.
+    latency = (
+        LatencyForm(functools.partial(compiled, streams=1, threads=cores)) if replicas > 1 else None
+    )
+
+    def classifier(form: openvino.CompiledModel) -> Classifier:
+        return OpenVinoClassifier(
             info,
-            crowd,
-            lone,
-            prepared,
+            form,
+            latency,
+            artifact,
             activation=activation,
             max_micro_batch_tokens=max_micro_batch_tokens,
         )
-        for _ in range(streams)
-    ]
+
+    def new_classifier() -> Classifier:
+        # A hung stream holds a lock that other requests of its compiled model may wait for.
+        return classifier(compiled(streams=1, threads=max(1, cores // replicas)))
+
+    return LoadedModel(info, [classifier(throughput) for _ in range(replicas)], new_classifier)
 
 
 def _info(
-    source: ModelSource, folder: ModelFolder, choice: ExecutionPlan, max_tokens: int
+    source: ModelSource, folder: ModelFolder, plan: ExecutionPlan, max_tokens: int
 ) -> ModelInfo:
     try:
         labels = read_labels(folder.label_names, source.label_valence)
@@ -159,13 +193,8 @@ def _info(
         revision=folder.revision,
         labels=labels,
         max_tokens=max_tokens,
-        engine=choice.engine,
-        precision=choice.precision,
-        device=choice.device,
-        engine_reason=choice.reason,
+        engine=plan.engine,
+        precision=plan.precision,
+        device=plan.device,
+        engine_reason=plan.reason,
     )
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

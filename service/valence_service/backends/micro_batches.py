@@ -1,4 +1,4 @@
-"""Which texts of a batch share a pass, and what its texts are filled up to."""
+"""Split a batch into micro-batches, and round their widths up."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-def passes(
+def micro_batches(
     lengths: Sequence[int], *, counts: Sequence[int], max_tokens: int, overhead_tokens: int
 ) -> Iterator[list[int]]:
-    """Indices into lengths (tokens of each text), in groups to compute together, longest first.
+    """Yield the micro-batches of a batch, each as indices into lengths, longest text first.
 
-    A group has one of counts (rising, 1 the first of them) of texts, and max_tokens tokens at most,
-    padding included; a text above that goes alone. Of all such groupings it is the one that costs
-    least, where a pass costs its tokens, padding included, and overhead_tokens more.
+    ``lengths`` are the tokens of each text. A micro-batch has as many texts as one of ``counts``
+    says (rising from 1) and at most max_tokens tokens, padding included; a longer text goes alone.
+    A micro-batch costs its tokens, padding included, and overhead_tokens; the split is the
+    cheapest.
     """
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    # What the texts from the nth on cost, and how many of them go first: found from the end.
+    # From the end backwards: the least cost of the texts from the nth on, and how many of them
+    # the first micro-batch takes for it.
     least = [0] * (len(order) + 1)
     first = [0] * len(order)
     for start in reversed(range(len(order))):
@@ -37,9 +39,9 @@ def passes(
 
 
 def rounded_up(number: int, *, least: int = 1) -> int:
-    """The first of 1, 2, 3, 4, 6, 8, 12, 16, 24 ... that is neither below number nor least.
+    """Return the first of 1, 2, 3, 4, 6, 8, 12, 16, 24 ... that is at least number and least.
 
-    Powers of two and what lies half-way between: they are few, and less than half is added.
+    These are the powers of two and the halfway points: they are few, and add less than half.
     """
     power: int = 1 << (max(number, least) - 1).bit_length()
     between = power * 3 // 4

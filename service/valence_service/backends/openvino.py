@@ -1,8 +1,8 @@
 """The model compiled for the CPU by OpenVINO: the default where there is no GPU.
 
-Two compiled forms share the weights. The crowd's has as many streams as there are workers, each
-on its share of the cores: that answers the most texts a second. The lone caller's has one stream
-on all cores: that answers one text soonest. docs/decisions has the figures.
+There are two compiled forms. The throughput form gives each replica a stream of its own on a share
+of the cores, and answers the most texts a second. The latency form has one stream on all cores, and
+answers one text soonest. docs/decisions/0006-two-compiled-forms.md has the figures.
 """
 
 from __future__ import annotations
@@ -17,71 +17,77 @@ import structlog
 from tokenizers import Tokenizer
 
 from valence_service.backends.labels import read_scores
-from valence_service.backends.micro_batches import passes, rounded_up
+from valence_service.backends.micro_batches import micro_batches, rounded_up
 from valence_service.core.classifier import TokenCount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from valence_service.backends.artifact import InputSpec, ModelArtifact
+    from valence_service.backends.artifact import ModelArtifact
     from valence_service.core.sentiment import ModelInfo, Sentiment
 
-# The kernels of each new shape of a pass take the time of several passes to make, and memory for
-# good: so there are few shapes, of so many texts and of tokens rounded up, to LEAST_TOKENS at
-# least. More of either in a pass answer no more a second: docs/decisions/0007-few-shapes.md.
+# OpenVINO makes kernels for each new shape of a micro-batch (texts x tokens). That takes the time
+# of several micro-batches, and memory that it keeps. So there are few shapes: these counts of
+# texts, and tokens rounded up, to LEAST_TOKENS at least. Larger micro-batches answer no more texts
+# a second: docs/decisions/0007-few-shapes.md.
 MICRO_BATCH_TEXTS = (1, 2, 3, 4, 6, 8, 12, 16)
 MAX_MICRO_BATCH_TOKENS = 1024
 LEAST_TOKENS = 16
-# A pass takes the time of so many tokens, however few it has.
+# The fixed cost of a micro-batch, in tokens.
 OVERHEAD_TOKENS = 16
-# Attention in products and a softmax of their own, not in OpenVINO's fused kernel, which takes
-# twice their time for many short texts: docs/decisions/0011-plain-attention.md.
+# Compute attention as products and a softmax: OpenVINO's fused kernel takes twice the time for many
+# short texts (docs/decisions/0011-plain-attention.md).
 PLAIN_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
+# Without padding each length of text is a shape of its own. So each stream keeps few kernels, of a
+# third of a MB each; OpenVINO's default is 5,000.
+FEW_KERNELS = {"CPU_RUNTIME_CACHE_CAPACITY": 64}
 log = structlog.get_logger()
 
-# OpenVINO fills its table of types when one is first asked for, and two threads that ask at once
-# deadlock over it and Python's lock. This is asked by one thread, before there are workers.
+# OpenVINO fills its table of types at the first lookup. Two threads that look up at once deadlock
+# over that table's lock and Python's. So one thread looks up here, before any replica computes.
 openvino.Type.i64.to_dtype()
 
 
 def compile_model(
-    prepared: ModelArtifact, precision: str, *, streams: int, threads: int
+    artifact: ModelArtifact, precision: str, *, streams: int, threads: int
 ) -> openvino.CompiledModel:
-    """The model for the CPU, computing as many passes at once as there are streams."""
+    """Compile the model for the CPU, to compute as many micro-batches at once as streams."""
     settings: dict[str, int | str] = {
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": threads,
     }
     if precision != "int8":
-        # What an int8 model does not do in int8, it does in what the processor does best.
+        # Without the hint an int8 model computes the rest in what the processor does best.
         settings["INFERENCE_PRECISION_HINT"] = precision
+    undocumented = PLAIN_ATTENTION | (FEW_KERNELS if artifact.input_spec.pad_id is None else {})
     core = openvino.Core()
     try:
-        return core.compile_model(prepared.model, "CPU", settings | PLAIN_ATTENTION)
+        return core.compile_model(artifact.model, "CPU", settings | undocumented)
     except RuntimeError as error:
-        # OpenVINO does not document the setting, so another version may not know it.
-        if not any(name in str(error) for name in PLAIN_ATTENTION):
+        # Another version of OpenVINO may not know these settings.
+        if not any(name in str(error) for name in undocumented):
             raise
-        log.warning("attention", setting=PLAIN_ATTENTION, reason="unknown to this OpenVINO")
-        return core.compile_model(prepared.model, "CPU", settings)
+        log.warning("openvino_settings", without=undocumented, reason="unknown to this OpenVINO")
+        return core.compile_model(artifact.model, "CPU", settings)
 
 
 class LatencyForm:
-    """The low-latency form: for a pass of one text, while no worker but its own computes.
+    """The form that computes a micro-batch of one text while every other replica is idle.
 
-    Beside another it would take that one's core away, and both would be slower.
+    Beside a busy replica it would compete for that one's cores, and both would be slower.
 
-    Compiled in a thread beside the first calls: the crowd's form answers them too, so the start
-    need not wait for it.
+    A thread of its own compiles it beside the first calls. The throughput form can answer those,
+    so the start does not wait.
     """
 
     def __init__(self, compile_form: Callable[[], openvino.CompiledModel]) -> None:
+        """Start to compile."""
         self._lock = threading.Lock()
         self._computing = 0
         self._request: openvino.InferRequest | None = None
-        # No daemon: OpenVINO aborts a process that ends while it compiles.
+        # Not a daemon: OpenVINO aborts a process that ends while it compiles.
         self.compiling = threading.Thread(
-            target=self._compile, args=(compile_form,), name="compile-lone-form"
+            target=self._compile, args=(compile_form,), name="compile-latency-form"
         )
         self.compiling.start()
 
@@ -89,11 +95,11 @@ class LatencyForm:
         try:
             self._request = compile_form().create_infer_request()
         except Exception:
-            log.exception("lone_form", hint="lone texts take the crowd's form, which is slower")
+            log.exception("latency_form", hint="single texts take the throughput form: slower")
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """A worker computes, in this form or in another."""
+        """Count a replica that computes, in this form or in another."""
         with self._lock:
             self._computing += 1
         try:
@@ -103,9 +109,10 @@ class LatencyForm:
                 self._computing -= 1
 
     def infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray | None:
-        """Logits of shape [texts, labels]; None beside another worker, or before it is compiled.
+        """Return logits of shape [texts, labels]; None where the throughput form has to compute.
 
-        To be called by a worker that computes: so one at a time gets through.
+        That is until this form is compiled, and while another replica computes. Call it within
+        computing(): so only one replica at a time gets through.
         """
         if self._request is None or self._computing > 1:
             return None
@@ -113,33 +120,34 @@ class LatencyForm:
 
 
 class OpenVinoClassifier:
-    """One stream of the model and a tokenizer of its own, behind the Classifier protocol."""
+    """One replica: a stream of the throughput form, and a tokenizer of its own."""
 
     def __init__(
         self,
         info: ModelInfo,
-        crowd: openvino.CompiledModel,
-        lone: LatencyForm | None,
-        prepared: ModelArtifact,
+        throughput: openvino.CompiledModel,
+        latency: LatencyForm | None,
+        artifact: ModelArtifact,
         *,
         activation: str,
         max_micro_batch_tokens: int,
     ) -> None:
+        """Create the infer request and the tokenizer of a replica."""
         self.info = info
         self.tokens = TokenCount()
-        self._request = crowd.create_infer_request()
-        self._inputs = [port.get_any_name() for port in crowd.inputs]
-        self._lone = lone
-        self._computing = lone.computing if lone else nullcontext
-        self._input_spec: InputSpec = prepared.input_spec
-        self._tokenizer = Tokenizer.from_str(prepared.tokenizer)
+        self._request = throughput.create_infer_request()
+        self._inputs = [port.get_any_name() for port in throughput.inputs]
+        self._latency = latency
+        self._computing = latency.computing if latency else nullcontext
+        self._artifact = artifact  # keeps the cache from removing the file that is mapped
+        self._tokenizer = Tokenizer.from_str(artifact.tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._activation = activation
-        self._max_pass_tokens = max_micro_batch_tokens
+        self._max_micro_batch_tokens = max_micro_batch_tokens
 
     def classify(self, texts: Sequence[str]) -> list[Sentiment]:
-        """One sentiment for each text, in order. Blocks for the time of the computation."""
+        """Return one sentiment for each text, in order. Block while it computes."""
         with self._computing():
             return self._classify(texts)
 
@@ -150,10 +158,10 @@ class OpenVinoClassifier:
         used = [len(encoding) for encoding in encodings]
         scores: list[Mapping[str, float]] = [{}] * len(texts)
         names = [label.name for label in self.info.labels]
-        for group in passes(
+        for group in micro_batches(
             [self._width(tokens) for tokens in used],
-            counts=MICRO_BATCH_TEXTS if self._input_spec.pad_id is not None else (1,),
-            max_tokens=min(self._max_pass_tokens, MAX_MICRO_BATCH_TOKENS),
+            counts=MICRO_BATCH_TEXTS if self._artifact.input_spec.pad_id is not None else (1,),
+            max_tokens=min(self._max_micro_batch_tokens, MAX_MICRO_BATCH_TOKENS),
             overhead_tokens=OVERHEAD_TOKENS,
         ):
             inputs = self._pad([encodings[index] for index in group])
@@ -175,7 +183,7 @@ class OpenVinoClassifier:
         ]
 
     def _truncate(self, texts: Sequence[str], encodings: list[Any]) -> None:
-        """Encode those that are too long again, by the tokenizer's own rule for the specials."""
+        """Encode long texts again, truncated: the tokenizer knows where its special tokens go."""
         limit = self.info.max_tokens
         long = [index for index, encoding in enumerate(encodings) if len(encoding) > limit]
         if not long:
@@ -188,23 +196,23 @@ class OpenVinoClassifier:
             self._tokenizer.no_truncation()
 
     def _width(self, tokens: int) -> int:
-        """How many tokens a pass has for a text of so many."""
-        if self._input_spec.pad_id is None:
+        """Return the width of a micro-batch whose longest text has so many tokens."""
+        if self._artifact.input_spec.pad_id is None:
             return tokens
         return min(rounded_up(tokens, least=LEAST_TOKENS), self.info.max_tokens)
 
     def _pad(self, encodings: Sequence[Any]) -> dict[str, np.ndarray]:
-        """What the model takes, int64, each of shape [texts, tokens], tokens rounded up."""
+        """Return the model's inputs, int64, each of shape [texts, width]."""
         lengths = [len(encoding) for encoding in encodings]
         shape = (len(encodings), self._width(max(lengths)))
         arrays = {
-            "input_ids": np.full(shape, self._input_spec.pad_id or 0, np.int64),
+            "input_ids": np.full(shape, self._artifact.input_spec.pad_id or 0, np.int64),
             "attention_mask": np.zeros(shape, np.int64),
         }
         if "token_type_ids" in self._inputs:
             arrays["token_type_ids"] = np.zeros(shape, np.int64)
         for row, (encoding, length) in enumerate(zip(encodings, lengths, strict=True)):
-            span = slice(-length, None) if self._input_spec.pad_left else slice(length)
+            span = slice(-length, None) if self._artifact.input_spec.pad_left else slice(length)
             arrays["input_ids"][row, span] = encoding.ids
             arrays["attention_mask"][row, span] = 1
             if "token_type_ids" in arrays:
@@ -212,9 +220,9 @@ class OpenVinoClassifier:
         return {name: arrays[name] for name in self._inputs}
 
     def _infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Logits of shape [texts, labels], float32."""
-        if self._lone is not None and len(inputs["input_ids"]) == 1:
-            logits = self._lone.infer(inputs)
+        """Return logits of shape [texts, labels], float32."""
+        if self._latency is not None and len(inputs["input_ids"]) == 1:
+            logits = self._latency.infer(inputs)
             if logits is not None:
                 return logits
         return _run(self._request, inputs)
@@ -226,7 +234,7 @@ def _run(request: openvino.InferRequest, inputs: dict[str, np.ndarray]) -> np.nd
 
 
 def activate(logits: np.ndarray, activation: str) -> np.ndarray:
-    """Scores of shape [texts, labels] from logits: by softmax, sigmoid or none."""
+    """Return scores of shape [texts, labels] from logits: by softmax, sigmoid or none."""
     scores: np.ndarray = logits
     if activation == "softmax":
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))

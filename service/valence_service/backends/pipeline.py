@@ -1,4 +1,4 @@
-"""transformers.pipeline on torch: any model, any device; the reference the others are held to."""
+"""transformers.pipeline on torch: any model on any device, and the reference in tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from valence_service.backends.labels import read_scores
-from valence_service.backends.micro_batches import passes
+from valence_service.backends.micro_batches import micro_batches
 from valence_service.backends.torch_model import pads
 from valence_service.core.classifier import TokenCount
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from valence_service.core.sentiment import ModelInfo, Sentiment
 
-# What a pass costs however few its tokens, in tokens: on two cores 9 ms of a six-layer MiniLM's 13
-# for one text. A GPU waits for launches the longer, the quicker it computes (not measured).
+# The fixed cost of a micro-batch, in tokens: on two cores 9 ms of a six-layer MiniLM's 13 for one
+# text. On a GPU launching kernels weighs more (not measured).
 OVERHEAD_TOKENS = {"cpu": 64, "cuda": 4_096}
-# Any number of texts; of many it need not be exact.
+# Any number of texts, in steps where there are many.
 MICRO_BATCH_TEXTS = (*range(1, 65), 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 
 
@@ -32,17 +32,17 @@ class PipelineClassifier:
     info: ModelInfo
     pipeline: transformers.TextClassificationPipeline
     max_micro_batch_tokens: int
-    """The most tokens, padding included, in one pass through the model."""
+    """The most tokens of a micro-batch, padding included."""
     tokens: TokenCount = field(default_factory=TokenCount)
 
     def classify(self, texts: Sequence[str]) -> list[Sentiment]:
-        """One sentiment for each text, in order. Blocks for the time of the computation."""
+        """Return one sentiment for each text, in order. Block while it computes."""
         limit = self.info.max_tokens
         totals = self._count(texts)
         used = [min(total, limit) for total in totals]
         scores: list[Mapping[str, float]] = [{}] * len(texts)
         model, tokenizer = self.pipeline.model, self.pipeline.tokenizer
-        for group in passes(
+        for group in micro_batches(
             used,
             counts=MICRO_BATCH_TEXTS if pads(model, tokenizer) else (1,),
             max_tokens=self.max_micro_batch_tokens,
@@ -72,7 +72,7 @@ class PipelineClassifier:
         ]
 
     def _count(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each whole text. verbose=False: a long text is no news here."""
+        """Count the tokens of each whole text, without a warning for long ones."""
         tokenizer: Any = self.pipeline.tokenizer
         encoded = tokenizer(list(texts), truncation=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
@@ -81,7 +81,7 @@ class PipelineClassifier:
 def build_pipeline(
     model: Any, tokenizer: Any, device: str
 ) -> transformers.TextClassificationPipeline:
-    """A text-classification pipeline that leaves batching and activation to its settings."""
+    """Return a text-classification pipeline on a device."""
     return transformers.pipeline(
         "text-classification", model=model, tokenizer=tokenizer, device=torch.device(device)
     )

@@ -1,4 +1,4 @@
-"""Which engine, precision and device, and why."""
+"""Select engine, precision and device, and say why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from valence_service.backends.source import ModelUnusable
 
-# What the processor's flags call dot products of bytes, and of bfloat16 (x86, then Arm).
+# The processor's flags for dot products of bytes, and of bfloat16 (x86, then Arm).
 _INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 PIPELINE_EXTRA = "pip install 'valence-service[pipeline]'"
@@ -18,20 +18,20 @@ PIPELINE_EXTRA = "pip install 'valence-service[pipeline]'"
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPlan:
-    """How a model is computed."""
+    """The engine, precision and device that compute a model."""
 
     engine: str
     precision: str
     device: str
     reason: str
-    """For people: why, where the service was left to choose; else empty."""
+    """Why, for people; empty where the operator chose."""
 
 
-def choose(engine: str, precision: str, device: str, *, int8_ready: bool) -> ExecutionPlan:
-    """Settle what was left to ``auto``.
+def plan_execution(engine: str, precision: str, device: str, *, int8_ready: bool) -> ExecutionPlan:
+    """Choose whatever the operator left to ``auto``.
 
-    ``int8_ready`` says whether the model's folder carries an int8 form. Raises ModelUnusable
-    where what is asked for does not go together or is not here.
+    ``int8_ready`` says whether the model's folder carries an int8 form. Raise ModelUnusable
+    where the settings contradict each other, or this machine lacks what they need.
     """
     if engine == "openvino" and device not in ("auto", "cpu"):
         raise ModelUnusable(f"the openvino engine computes on the CPU, not on {device!r}")
@@ -82,12 +82,12 @@ def _openvino(precision: str, *, int8_ready: bool) -> ExecutionPlan:
 
 
 def can_convert() -> bool:
-    """Whether torch and transformers are installed. Does not import them."""
+    """Return whether torch and transformers are installed, without importing them."""
     return all(importlib.util.find_spec(name) is not None for name in ("torch", "transformers"))
 
 
 def _torch_device(wanted: str, engine: str) -> str:
-    """``cpu`` or ``cuda:N``. Imports torch only where a GPU may be meant."""
+    """Return ``cpu`` or ``cuda:N``. Import torch only where a GPU may be meant."""
     if engine == "auto" and wanted == "auto" and not (_has_gpu() and can_convert()):
         return "cpu"
     if engine == "auto" and wanted == "cpu":
@@ -109,7 +109,7 @@ def _torch_device(wanted: str, engine: str) -> str:
 
 
 def _has_gpu() -> bool:
-    """Whether NVIDIA's driver shows this process a GPU. A thousandth of torch's import."""
+    """Ask NVIDIA's driver whether there is a GPU: it takes a thousandth of torch's import."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -121,7 +121,7 @@ def _has_gpu() -> bool:
 
 
 def _processor_flags() -> set[str]:
-    """What the first processor can do, as Linux names it; empty elsewhere."""
+    """Return the first processor's flags as Linux names them; elsewhere none."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

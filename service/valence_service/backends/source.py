@@ -1,9 +1,10 @@
-"""A model's files: a folder, the hub's copy on this disk, or the embedded one."""
+"""Find a model's files: a folder, the hub's copy on this disk, or the embedded model."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,9 @@ import valence_model
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Where neither tokenizer nor configuration knows a limit. Attention is quadratic: some is needed.
+# The limit where neither tokenizer nor configuration has one: attention is quadratic.
 MAX_TOKENS_WITHOUT_LIMIT = 512
-# What a text classifier is made of; other frameworks' weights stay on the hub.
+# The files of a text classifier; other frameworks' weights stay on the hub.
 _SETTINGS = ("*.json", "*.txt", "*.model")
 _FILES = (*_SETTINGS, "model*.safetensors", "openvino_model*", "openvino/*")
 _PICKLES = "pytorch_model*.bin"
@@ -27,7 +28,7 @@ class ModelUnusable(Exception):
 
 
 class CannotConvert(ModelUnusable):
-    """OpenVINO cannot take the model; the pipeline may."""
+    """OpenVINO cannot convert the model; the pipeline may compute it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class ModelFolder:
     digest: str
     """SHA-256 of the weights, hexadecimal."""
     settings_digest: str
-    """The same of its configuration and its tokenizer."""
+    """SHA-256 of its configuration and its tokenizer."""
     pickled: bool
     """Whether the weights are pickles, which can run code when they are loaded."""
     config: Mapping[str, Any]
@@ -50,7 +51,7 @@ class ModelFolder:
 
     @property
     def label_names(self) -> list[str]:
-        """The labels, in the order of the model's outputs."""
+        """Return the labels in the order of the model's outputs."""
         names = self.config.get("id2label")
         if names:
             return [names[index] for index in sorted(names, key=int)]
@@ -58,7 +59,7 @@ class ModelFolder:
 
     @property
     def activation(self) -> str:
-        """``softmax``, ``sigmoid`` or ``none``, as transformers' pipeline chooses it."""
+        """Return ``softmax``, ``sigmoid`` or ``none``, as transformers' pipeline chooses it."""
         problem_type = self.config.get("problem_type")
         if problem_type == "regression":
             return "none"
@@ -68,15 +69,15 @@ class ModelFolder:
 
 
 def find_model(name: str | None, revision: str | None, *, allow_pickle: bool) -> ModelFolder:
-    """The folder of a model by path or hub name; None is the embedded one.
+    """Find the folder of a model by path or hub name; None is the embedded model.
 
-    Weights that are pickles are taken only where allow_pickle says so. Blocks while it downloads.
-    Raises ModelUnusable.
+    Accept weights that are pickles only with allow_pickle. Block while it downloads. Raise
+    ModelUnusable.
     """
     if name is None:
         path, called, commit = Path(valence_model.path()), valence_model.NAME, None
     elif _is_path(name):
-        path = Path(name).expanduser()
+        path = _expanded(name)
         called, commit = path.resolve().name, None
     else:
         path = _download(name, revision, allow_pickle=allow_pickle)
@@ -84,9 +85,22 @@ def find_model(name: str | None, revision: str | None, *, allow_pickle: bool) ->
     return _read(path, called, commit, allow_pickle=allow_pickle)
 
 
+def check_unchanged(folder: ModelFolder) -> None:
+    """Raise ModelUnusable if the weights on disk are no longer those that were found."""
+    if _digest(weights_of(folder.path)) != folder.digest:
+        raise ModelUnusable(
+            f"the weights in {folder.path} have changed since the start: restart to serve them"
+        )
+
+
+def _expanded(name: str) -> Path:
+    # Path.expanduser raises for a user without a home.
+    return Path(os.path.expanduser(name))  # noqa: PTH111
+
+
 def _is_path(name: str) -> bool:
     return (
-        Path(name).expanduser().exists()
+        _expanded(name).exists()
         or name.startswith((".", "/", "~"))
         or name.count("/") > 1  # a hub name has an owner at most
     )
@@ -114,7 +128,7 @@ def _download(name: str, revision: str | None, *, allow_pickle: bool) -> Path:
 
 
 def _read(path: Path, name: str, commit: str | None, *, allow_pickle: bool) -> ModelFolder:
-    """Say plainly what the libraries would say at length."""
+    """Read and check a folder: the libraries' own errors are long and name no remedy."""
     try:
         if not path.is_dir():
             problem = "is a file, not a folder" if path.exists() else "does not exist"
@@ -175,12 +189,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def least_limit(limits: Iterable[int | None]) -> int:
-    """The least of the limits on a text's tokens; tokenizers without one say None or 10^30."""
+    """Return the least limit on a text's tokens; tokenizers without one say None or 10^30."""
     known = (limit for limit in limits if limit and limit < 10**9)
     return min(known, default=MAX_TOKENS_WITHOUT_LIMIT)
 
 
 def weights_of(folder: Path) -> list[Path]:
-    """The files that hold a model's weights: safetensors before pickles before a compiled form."""
+    """Return a model's weight files: safetensors before pickles before OpenVINO's form."""
     kinds = ("*.safetensors", "*.bin", "openvino/*.bin")
     return next((found for kind in kinds if (found := sorted(folder.glob(kind)))), [])

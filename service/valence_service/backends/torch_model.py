@@ -1,7 +1,9 @@
-"""A model's folder to a torch model and its transformers tokenizer."""
+"""Read a model's folder as a torch model and its transformers tokenizer."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """The model in eval mode and its tokenizer. Raises ModelUnusable."""
+    """Return the model in eval mode and its tokenizer. Raise ModelUnusable."""
+    _do_without_temporary_folder()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     try:
@@ -33,7 +36,7 @@ def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tu
             f"folder? ({reason})"
         ) from error
     if report["missing_keys"]:
-        # transformers would fill the head with random numbers, and answer with them.
+        # transformers would fill the head with random numbers, and compute answers with them.
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise ModelUnusable(
             f"{folder.name} is not a text classifier: its weights lack {missing}; "
@@ -42,8 +45,20 @@ def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tu
     return model.eval(), tokenizer
 
 
+def _do_without_temporary_folder() -> None:
+    """Let torch import its compiler on a read-only machine.
+
+    The import needs a folder for compiled code that exists or can be made. Nothing is compiled
+    here, so nothing is written there.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.sep)
+
+
 def max_tokens(model: Any, tokenizer: Any) -> int:
-    """The most tokens of a text that the model reads, its special tokens included."""
+    """Return the most tokens of a text that the model reads, its special tokens included."""
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions:
         positions -= _first_position(model)
@@ -51,7 +66,7 @@ def max_tokens(model: Any, tokenizer: Any) -> int:
 
 
 def _first_position(model: Any) -> int:
-    """Positions that carry no token: RoBERTa and its kin number them from the padding id on."""
+    """Return the number of positions without a token: RoBERTa numbers tokens from its pad id on."""
     for name, module in model.named_modules():
         if (
             name.endswith("position_embeddings")
@@ -62,5 +77,5 @@ def _first_position(model: Any) -> int:
 
 
 def pads(model: Any, tokenizer: Any) -> bool:
-    """Whether texts can share a pass at all: some decoder models have no padding token."""
+    """Return whether texts can share a micro-batch: some decoders have no padding token."""
     return tokenizer.pad_token_id is not None and model.config.pad_token_id is not None

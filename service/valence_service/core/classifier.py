@@ -40,11 +40,12 @@ class Classifier(Protocol):
 class LoadedModel:
     """The replicas of a model, and a way to make another one."""
 
+    info: ModelInfo
     classifiers: Sequence[Classifier]
-    make_classifier: Callable[[], Classifier] | None = None
+    """One for each replica."""
+    new_classifier: Callable[[], Classifier]
     """Makes a classifier that shares nothing that a thread stuck in another one may hold.
 
-    It replaces a replica that hangs or stays broken. It blocks and may raise anything, and is
-    called in the thread that will use the classifier, while other replicas compute. None if the
-    backend cannot make one: a replica that hangs stays out then.
+    It replaces a replica that hangs or stays broken. It blocks and may raise anything, and runs in
+    the thread that will use the classifier, while other replicas compute.
     """

@@ -40,14 +40,14 @@ class Batcher:
         max_batch_tokens: int,
         max_queue_texts: int,
         hang_seconds: float = 60.0,
-        make_classifier: Callable[[], Classifier] | None = None,
+        new_classifier: Callable[[], Classifier] | None = None,
         canary: Canary | None = None,
         observer: Observer | None = None,
     ) -> None:
         """Start a worker for each classifier.
 
         A replica that takes too long for a batch is set aside, and replaced by a classifier that
-        make_classifier makes (see LoadedModel). It may take half of hang_seconds, or four times
+        new_classifier makes (see LoadedModel). It may take half of hang_seconds, or four times
         what the throughput foresees for the batch, whichever is more.
         """
         self.counters = TextCounters()
@@ -75,7 +75,7 @@ class Batcher:
             observer=observer or NoObserver(),
             canary=canary or Canary(),
             hang_seconds=hang_seconds,
-            make_classifier=make_classifier,
+            new_classifier=new_classifier,
         )
         self._admission = Admission(
             self._backlog, estimate, self._pool, max_queue_texts=max_queue_texts

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from valence_service.transports.errors import CannotListen
 from valence_service.transports.tls import BadCertificate
+from valence_service.transports.transport import CannotListen
 
 if TYPE_CHECKING:
     from valence_service.transports.tls import Certificates, Pem
