@@ -131,7 +131,7 @@ async def batching(
     max_batch_tokens: int = 1000,
     max_queue_texts: int = 16,
     hang_seconds: float = 60.0,
-    make_classifier: Callable[[], FakeClassifier] | None = None,
+    new_classifier: Callable[[], FakeClassifier] | None = None,
 ) -> AsyncIterator[Batcher]:
     """A batcher that ends with the test; a hang is a TimeoutError."""
     async with asyncio.timeout(GUARD_SECONDS):
@@ -141,7 +141,7 @@ async def batching(
             max_batch_tokens=max_batch_tokens,
             max_queue_texts=max_queue_texts,
             hang_seconds=hang_seconds,
-            make_classifier=make_classifier,
+            new_classifier=new_classifier,
         )
         try:
             yield batcher

@@ -26,11 +26,11 @@ def _recovers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def hung(
     put_clock_forward: Callable[[float], None],
     *classifiers: FakeClassifier,
-    make_classifier: Callable[[], FakeClassifier] | None = None,
+    new_classifier: Callable[[], FakeClassifier] | None = None,
 ) -> AsyncIterator[tuple[Batcher, FakeClassifier]]:
     """A batcher, and the one of its classifiers that hangs; its caller has been told."""
     async with batching(
-        *classifiers, max_batch_texts=1, hang_seconds=HANG_SECONDS, make_classifier=make_classifier
+        *classifiers, max_batch_texts=1, hang_seconds=HANG_SECONDS, new_classifier=new_classifier
     ) as batcher:
         (stuck,) = batcher.submit(["stuck"])
         await until(lambda: any(fake.at_gate for fake in classifiers))
@@ -71,7 +71,7 @@ async def test_a_hung_replica_is_replaced(put_clock_forward: Callable[[float], N
     new = FakeClassifier()
     old = FakeClassifier(held=True)
     old.tokens.texts, new.tokens.texts = 5, 3
-    async with hung(put_clock_forward, old, make_classifier=lambda: new) as (batcher, _):
+    async with hung(put_clock_forward, old, new_classifier=lambda: new) as (batcher, _):
         await until(lambda: not batcher.broken_replicas)
         assert batcher.abandoned_threads == 1
         assert said(await submit(batcher, "next")) == "next"
@@ -90,7 +90,7 @@ async def test_no_more_than_one_stuck_thread_is_left_behind(
     made = [FakeClassifier(held=True), FakeClassifier()]
     to_make = iter(made)
     old = FakeClassifier(held=True)
-    async with hung(put_clock_forward, old, make_classifier=lambda: next(to_make)) as (
+    async with hung(put_clock_forward, old, new_classifier=lambda: next(to_make)) as (
         batcher,
         _,
     ):
@@ -118,7 +118,7 @@ async def test_a_classifier_that_cannot_be_made_is_not_used_by_two_threads(
         raise SystemExit
 
     old = FakeClassifier(held=True)
-    async with hung(put_clock_forward, old, make_classifier=fail) as (batcher, _):
+    async with hung(put_clock_forward, old, new_classifier=fail) as (batcher, _):
         await until(lambda: attempts)
         await a_few_turns()
         assert (batcher.broken_replicas, old.canaries) == (1, 0)
@@ -127,7 +127,7 @@ async def test_a_classifier_that_cannot_be_made_is_not_used_by_two_threads(
 async def test_a_replica_that_stays_broken_is_replaced() -> None:
     new, sick = FakeClassifier(), FakeClassifier()
     sick.sick = True
-    async with batching(sick, make_classifier=lambda: new) as batcher:
+    async with batching(sick, new_classifier=lambda: new) as batcher:
         with pytest.raises(Unhealthy):
             await submit(batcher, "a")
         await until(lambda: not batcher.broken_replicas)

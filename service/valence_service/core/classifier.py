@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from valence_service.core.sentiment import ModelInfo, Sentiment
 
@@ -34,17 +34,3 @@ class Classifier(Protocol):
 
     def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
         """Return one sentiment for each text, in order. May raise anything; blocks its thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """The replicas of a model, and a way to make another one."""
-
-    classifiers: Sequence[Classifier]
-    make_classifier: Callable[[], Classifier] | None = None
-    """Makes a classifier that shares nothing that a thread stuck in another one may hold.
-
-    It replaces a replica that hangs or stays broken. It blocks and may raise anything, and is
-    called in the thread that will use the classifier, while other replicas compute. None if the
-    backend cannot make one: a replica that hangs stays out then.
-    """

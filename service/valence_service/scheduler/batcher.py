@@ -40,15 +40,17 @@ class Batcher:
         max_batch_tokens: int,
         max_queue_texts: int,
         hang_seconds: float = 60.0,
-        make_classifier: Callable[[], Classifier] | None = None,
+        new_classifier: Callable[[], Classifier] | None = None,
         canary: Canary | None = None,
         observer: Observer | None = None,
     ) -> None:
         """Start a worker for each classifier.
 
-        A replica that takes too long for a batch is set aside, and replaced by a classifier that
-        make_classifier makes (see LoadedModel). It may take half of hang_seconds, or four times
-        what the throughput foresees for the batch, whichever is more.
+        A replica that takes too long for a batch is set aside, and replaced by what new_classifier
+        returns. That is called in the thread that will use the classifier: it may block and raise
+        anything, and what it returns must share nothing that a stuck thread may hold. A batch may
+        take half of hang_seconds, or four times what the throughput foresees for it, whichever is
+        more.
         """
         self.counters = TextCounters()
         self._max_text_tokens = classifiers[0].info.max_tokens
@@ -75,7 +77,7 @@ class Batcher:
             observer=observer or NoObserver(),
             canary=canary or Canary(),
             hang_seconds=hang_seconds,
-            make_classifier=make_classifier,
+            new_classifier=new_classifier,
         )
         self._admission = Admission(
             self._backlog, estimate, self._pool, max_queue_texts=max_queue_texts

@@ -38,7 +38,7 @@ class ReplicaPool:
         observer: Observer,
         canary: Canary,
         hang_seconds: float,
-        make_classifier: Callable[[], Classifier] | None,
+        new_classifier: Callable[[], Classifier] | None,
     ) -> None:
         """Start a worker for each classifier, on the same backlog."""
         self.health_changed = asyncio.Event()
@@ -56,7 +56,7 @@ class ReplicaPool:
                 counters,
                 observer,
                 hang_limit=hang_limit,
-                make_classifier=make_classifier,
+                new_classifier=new_classifier,
                 on_change=self._replica_changed,
             )
             for replica in self.replicas

@@ -28,7 +28,7 @@ class Recovery:
         self,
         replica: Replica,
         check: Callable[[], Awaitable[None]],
-        make_classifier: Callable[[], Classifier] | None,
+        new_classifier: Callable[[], Classifier] | None,
         *,
         replace_seconds: float,
     ) -> None:
@@ -38,7 +38,7 @@ class Recovery:
         """
         self._replica = replica
         self._check = check
-        self._make_classifier = make_classifier
+        self._new_classifier = new_classifier
         self._replace_seconds = replace_seconds
 
     async def run(self) -> None:
@@ -64,10 +64,10 @@ class Recovery:
            fourth, eighth ... attempt: to make one takes the processor away from other replicas.
         """
         stuck = self._replica.stuck
-        if self._make_classifier and not self._replica.abandoned_threads:
+        if self._new_classifier and not self._replica.abandoned_threads:
             power_of_two = attempt & (attempt - 1) == 0
             if power_of_two and (stuck or attempt > 1):
-                await self._replace(self._make_classifier)
+                await self._replace(self._new_classifier)
                 return True
         if not stuck:
             await self._replica.renew_thread()

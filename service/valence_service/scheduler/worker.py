@@ -50,7 +50,7 @@ class Worker:
         observer: Observer,
         *,
         hang_limit: HangLimit,
-        make_classifier: Callable[[], Classifier] | None,
+        new_classifier: Callable[[], Classifier] | None,
         on_change: Callable[[], None],
     ) -> None:
         """Call on_change each time that the replica is set aside or recovered."""
@@ -61,7 +61,7 @@ class Worker:
         self._observer = observer
         self._hang_limit = hang_limit
         self._recovery = Recovery(
-            replica, self.check, make_classifier, replace_seconds=hang_limit.max_seconds
+            replica, self.check, new_classifier, replace_seconds=hang_limit.max_seconds
         )
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
