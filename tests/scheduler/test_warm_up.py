@@ -128,7 +128,7 @@ async def test_nobody_is_refused_for_an_estimate_before_the_largest_batch_is_mea
         await first
         await fake.started()
         batcher.submit(["x"] * 500)
-        (waits,) = batcher.submit(["y"], deadline=loop.time() + 10)
+        (waits,) = batcher.submit(["y"], deadline=loop.time() + 5)
         fake.release()
         await task
         assert said(await waits) == "y"

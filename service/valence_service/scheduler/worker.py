@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from valence_service.scheduler.queue import Job
     from valence_service.scheduler.replica import Replica
 
-# A replica is asked the canary so often, busy or not.
+# How often a replica is asked the canary, busy or not.
 CANARY_SECONDS = 60.0
 CANARY_TOKENS = estimated_tokens(CANARY)
 log = structlog.get_logger()
@@ -77,7 +77,7 @@ class Worker:
                 await self._recovery.run()
                 self._on_change()
             await queue.arrived.wait()
-            if self._loop.time() >= self._check_at:
+            if self._check_due:
                 with suppress(ReplicaBroken):
                     await self.check()
                 continue
@@ -139,8 +139,12 @@ class Worker:
     def _schedule_check(self) -> None:
         """Wake the worker when its canary is due. A timeout for each wait would cost more."""
         self.cancel_check()
-        self._check_at = self._loop.time() + CANARY_SECONDS
-        self._check_timer = self._loop.call_at(self._check_at, self._backlog.queue.arrived.set)
+        self._check_due = False
+        self._check_timer = self._loop.call_later(CANARY_SECONDS, self._wake_to_check)
+
+    def _wake_to_check(self) -> None:
+        self._check_due = True
+        self._backlog.queue.arrived.set()
 
     async def _process(self) -> None:
         """Compute the batch and settle it, whatever happens to the replica."""
