@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import openvino
 import pytest
 from structlog.testing import capture_logs
 from valence_service.models import convert
-from valence_service.models.folder import CannotConvert, find_model
+from valence_service.models.folder import CannotConvert, ModelFolder, find_model
 from valence_service.models.load import ModelUnusable, load_classifiers, prepare_model
-from valence_service.models.prepared import prepare
+from valence_service.models.prepared import Prepared, prepare
 from valence_service.sentiment import Classifier, Sentiment
 
 from tests.support import models
@@ -116,6 +118,7 @@ def test_preparing_for_later_needs_a_folder_that_can_be_written(
         prepare_model(source)
 
 
+@pytest.mark.full
 def test_two_processes_at_once_leave_one_whole_entry(two_labels: str, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     arguments = ("--prepare", "--engine", "openvino", "--precision", "f32", "--model", two_labels)
@@ -132,8 +135,31 @@ def test_two_processes_at_once_leave_one_whole_entry(two_labels: str, tmp_path: 
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said
         assert '"prepared"' in said
+    check_one_whole_entry(two_labels, cache)
+
+
+def test_two_conversions_at_once_leave_one_whole_entry(
+    two_labels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted = convert.convert(find_model(two_labels, None, allow_pickle=False))
+    both = threading.Barrier(2)
+
+    def convert_beside_another(folder: ModelFolder) -> Prepared:
+        both.wait(60)  # and so neither finds the other's entry
+        return converted
+
+    monkeypatch.setattr(convert, "convert", convert_beside_another)
+    cache = tmp_path / "cache"
+    with ThreadPoolExecutor(2) as threads:
+        loaded = [threads.submit(load, two_labels, cache) for _ in range(2)]
+        for done in loaded:
+            assert answers(done.result())
+    check_one_whole_entry(two_labels, cache)
+
+
+def check_one_whole_entry(name: str, cache: Path) -> None:
     (entry,) = cache.iterdir()
-    assert answers(load(two_labels, cache))
+    assert answers(load(name, cache))
     assert sorted(path.name for path in entry.iterdir()) == [
         "openvino_model.bin",
         "openvino_model.xml",
