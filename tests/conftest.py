@@ -54,5 +54,7 @@ def tiny(two_labels: str) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[Server]:
     """A server of the embedded model, as `make run` starts it, for the tests that do it no harm."""
+    # Where the processor wants another form than the ready-made one: as above.
+    prepare_model(model_source(None, engine="auto", precision="auto", device="auto"))
     with serving() as server:
         yield server
