@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import openvino
 import pytest
 from structlog.testing import capture_logs
 from valence_service.backends import conversion
+from valence_service.backends.artifact import ModelArtifact
 from valence_service.backends.cache import prepare_artifact
 from valence_service.backends.load import ModelUnusable, prepare_model
-from valence_service.backends.source import CannotConvert, find_model
+from valence_service.backends.source import CannotConvert, ModelFolder, find_model
 from valence_service.core.classifier import Classifier
 from valence_service.core.sentiment import Sentiment
 
@@ -117,6 +120,7 @@ def test_preparing_for_later_needs_a_folder_that_can_be_written(
         prepare_model(source)
 
 
+@pytest.mark.full
 def test_two_processes_at_once_leave_one_whole_entry(two_labels: str, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     arguments = ("--prepare", "--engine", "openvino", "--precision", "f32", "--model", two_labels)
@@ -133,8 +137,31 @@ def test_two_processes_at_once_leave_one_whole_entry(two_labels: str, tmp_path: 
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said
         assert '"prepared"' in said
+    check_one_whole_entry(two_labels, cache)
+
+
+def test_two_conversions_at_once_leave_one_whole_entry(
+    two_labels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted = conversion.convert(find_model(two_labels, None, allow_pickle=False))
+    both = threading.Barrier(2)
+
+    def convert_beside_another(folder: ModelFolder) -> ModelArtifact:
+        both.wait(60)  # and so neither finds the other's entry
+        return converted
+
+    monkeypatch.setattr(conversion, "convert", convert_beside_another)
+    cache = tmp_path / "cache"
+    with ThreadPoolExecutor(2) as threads:
+        loaded = [threads.submit(load, two_labels, cache) for _ in range(2)]
+        for done in loaded:
+            assert answers(done.result())
+    check_one_whole_entry(two_labels, cache)
+
+
+def check_one_whole_entry(name: str, cache: Path) -> None:
     (entry,) = cache.iterdir()
-    assert answers(load(two_labels, cache))
+    assert answers(load(name, cache))
     assert sorted(path.name for path in entry.iterdir()) == [
         "openvino_model.bin",
         "openvino_model.xml",

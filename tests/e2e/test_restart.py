@@ -23,8 +23,15 @@ def words(number: int) -> int:
     return 1 + number % 7
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("kind", ["sync", "aio"])
+@pytest.mark.parametrize(
+    ("kind", "signum"),
+    [
+        ("sync", signal.SIGTERM),
+        ("aio", signal.SIGKILL),
+        pytest.param("sync", signal.SIGKILL, marks=pytest.mark.full),
+        pytest.param("aio", signal.SIGTERM, marks=pytest.mark.full),
+    ],
+)
 async def test_server_that_is_restarted_under_a_stream(
     two_labels: str, kind: str, signum: int
 ) -> None:

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
@@ -152,11 +153,24 @@ print(sorted({"torch", "transformers"} & set(sys.modules)))
 """
 
 
-def test_a_converted_model_is_served_without_torch(two_labels: str, tmp_path: Path) -> None:
-    arguments = ("--model", two_labels, "--engine", "openvino", "--cache-dir", str(tmp_path))
-    assert run("--prepare", *arguments).returncode == 0
+@pytest.fixture(scope="module")
+def prepared(
+    two_labels: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[tuple[str, ...], list[str]]:
+    """The flags of a model that --prepare has converted, and the events that it told of."""
+    cache_dir = str(tmp_path_factory.mktemp("prepared"))
+    flags = ("--model", two_labels, "--engine", "openvino", "--cache-dir", cache_dir)
+    ended = run("--prepare", *flags)
+    assert ended.returncode == 0
+    return flags, [json.loads(line)["event"] for line in ended.stderr.splitlines()]
+
+
+def test_a_converted_model_is_served_without_torch(
+    prepared: tuple[tuple[str, ...], list[str]],
+) -> None:
+    flags, _ = prepared
     imported = subprocess.run(
-        command(*arguments, python=("-c", TORCH_IMPORTED)),
+        command(*flags, python=("-c", TORCH_IMPORTED)),
         capture_output=True,
         text=True,
         check=True,
@@ -184,13 +198,10 @@ def test_the_embedded_model_needs_no_torch() -> None:
         assert server.end() == 0
 
 
-def test_prepare_converts_and_exits(two_labels: str, tmp_path: Path) -> None:
-    arguments = ("--model", two_labels, "--engine", "openvino", "--cache-dir", str(tmp_path))
-    ended = run("--prepare", *arguments)
-    assert ended.returncode == 0
-    events = [json.loads(line)["event"] for line in ended.stderr.splitlines()]
+def test_prepare_converts_and_exits(prepared: tuple[tuple[str, ...], list[str]]) -> None:
+    flags, events = prepared
     assert events == ["converting", "converting", "converted", "prepared"]
-    with launched(*arguments) as server:
+    with launched(*flags) as server:
         events = []
         for line in server.lines():
             events.append(json.loads(line)["event"])

@@ -13,7 +13,8 @@ from tests.faults.callers import check_all_is_well, outcome, stubs
 from tests.faults.running import Running
 from tests.support.errors import told
 
-CONNECTIONS, CALLS_EACH = 5, 1000
+# More than twice what the queue holds.
+CONNECTIONS, CALLS_EACH = 5, 500
 PATIENCE_SECONDS = 120
 
 

@@ -145,14 +145,16 @@ async def test_a_slow_model_does_not_fall_to_its_first_full_batch(
         answers.check(text, result.sentiment)
 
 
-def test_a_model_that_hangs_from_the_start_is_given_up() -> None:
-    hanging = launched("--hang-seconds", "2", python=MISBEHAVING, env={"HANGS_ON": CANARY})
-    with hanging as server:
+def test_a_model_that_hangs_from_the_start_is_given_up(model: tuple[str, ...]) -> None:
+    flags = (*model, "--hang-seconds", "2")
+    with launched(*flags, python=MISBEHAVING, env={"HANGS_ON": CANARY}) as server:
         assert server.process.wait(PATIENCE_SECONDS) == 1
         assert "has not answered in 2 s; --hang-seconds" in "".join(server.lines())
 
 
-def test_sigterm_does_not_wait_for_a_model_that_hangs_from_the_start() -> None:
-    with launched(python=MISBEHAVING, env={"HANGS_ON": CANARY}) as server:
+def test_sigterm_does_not_wait_for_a_model_that_hangs_from_the_start(
+    model: tuple[str, ...],
+) -> None:
+    with launched(*model, python=MISBEHAVING, env={"HANGS_ON": CANARY}) as server:
         server.event("hangs")
         assert server.end(timeout_seconds=PATIENCE_SECONDS) == 0

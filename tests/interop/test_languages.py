@@ -96,9 +96,9 @@ def test_the_example_prints_what_its_page_says(language: str, server: Server) ->
 
 
 @pytest.fixture(scope="module")
-def narrow() -> Iterator[Server]:
+def narrow(two_labels: str) -> Iterator[Server]:
     """A server whose queue holds no batch."""
-    with serving("--max-queue-texts", "1") as running:
+    with serving("--model", two_labels, "--max-queue-texts", "1") as running:
         yield running
 
 

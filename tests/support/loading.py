@@ -24,7 +24,7 @@ def model_source(
         engine=engine,
         precision=precision,
         device=device,
-        cache_dir=cache_dir or Path(os.environ["XDG_CACHE_HOME"]),
+        cache_dir=cache_dir or Path(os.environ["XDG_CACHE_HOME"], "valence"),  # as servers have it
         label_valence=label_valence or {},
     )
 

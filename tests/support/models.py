@@ -1,4 +1,7 @@
-"""Small models made on the spot: random weights, ordinary Hugging Face folders."""
+"""Small models made on the spot: random weights, ordinary Hugging Face folders.
+
+torch and transformers are imported late: tests that need no model start seconds sooner.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import string
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 WORDS = ["the", "film", "food", "service", "was", "not", "very", "good", "bad", "great", "loved"]
@@ -32,6 +33,8 @@ TEXTS = (
 
 def make_tokenizer(folder: Path, *, model_max_length: int = 64) -> None:
     """A word-piece tokenizer of a few words and every letter."""
+    import transformers
+
     tokenizer = Tokenizer(
         models.WordPiece({word: index for index, word in enumerate(VOCABULARY)}, unk_token="[UNK]")
     )
@@ -52,6 +55,9 @@ def make_tokenizer(folder: Path, *, model_max_length: int = 64) -> None:
 
 def make_model(folder: Path, labels: list[str], *, problem_type: str | None = None) -> str:
     """A two-layer BERT classifier whose random head has an opinion; returns its folder."""
+    import torch
+    import transformers
+
     torch.manual_seed(7)
     config = transformers.BertConfig(
         vocab_size=len(VOCABULARY),
@@ -71,6 +77,9 @@ def make_model(folder: Path, labels: list[str], *, problem_type: str | None = No
 
 def make_offset_model(folder: Path) -> str:
     """A RoBERTa: its positions begin after the padding id, so it reads fewer than it has."""
+    import torch
+    import transformers
+
     torch.manual_seed(7)
     config = transformers.RobertaConfig(
         vocab_size=len(VOCABULARY),
@@ -90,6 +99,9 @@ def make_offset_model(folder: Path) -> str:
 
 def make_unpaddable_model(folder: Path) -> str:
     """A GPT-2 whose configuration names no padding token: one text a micro-batch."""
+    import torch
+    import transformers
+
     torch.manual_seed(7)
     config = transformers.GPT2Config(
         vocab_size=len(VOCABULARY),
@@ -107,6 +119,8 @@ def make_unpaddable_model(folder: Path) -> str:
 
 def make_headless_model(folder: Path) -> str:
     """A BERT without a classification head."""
+    import transformers
+
     config = transformers.BertConfig(
         vocab_size=len(VOCABULARY),
         hidden_size=32,
