@@ -130,7 +130,7 @@ def engine(model: Path, seconds: float) -> dict[str, float]:
 def lone(ours: Subject, model: Path, texts: list[str]) -> dict[str, float]:
     """Return the wait of a lone caller beyond the engine's own time for the text.
 
-    Both take turns, since the pace of a shared machine changes within seconds.
+    Both take turns, since the speed of a shared machine changes within seconds.
     """
     classifier = engine_alone.load(model)[0]
     beyond = []

@@ -69,7 +69,7 @@ The engine alone takes {engine_ms:.2f} ms of a core for a short text when each o
 full batches in a loop. A bare grpc.aio server (`bench/bare.py`) has no model and answers at once.
 It takes {call_ms:.2f} ms for each call of 64 callers, and {text_ms:.2f} ms for each text of a
 stream, the load generator's part included. Both share the cores. The column "about at most" is a
-service on grpc.aio with full batches and no code of its own. It is an estimate: the machine's pace
+service on grpc.aio with full batches and no code of its own. It is an estimate: the machine's speed
 changes by the minute, and more callers cost less each. A lone caller waits {lone_ms:.2f} ms for the
 bare server.
 """

@@ -25,7 +25,7 @@ DEADLINE_SECONDS = 60
 def responses(
     stub: sentiment_pb2_grpc.SentimentServiceStub, method: str, request: dict[str, Any]
 ) -> list[Message]:
-    """What a call is answered with: for a stream of one request, all of its responses."""
+    """Return the answer of a call: for a stream of one request, all of its responses."""
     match method:
         case "Classify":
             classify = json_format.ParseDict(request, pb.ClassifyRequest())

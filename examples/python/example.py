@@ -48,7 +48,7 @@ def main(address: str = "127.0.0.1:50051", deadline_seconds: str = "10") -> None
 
 
 def requests() -> Iterator[pb.StreamClassifyRequest]:
-    """What the stream is asked, each with an id that its answer carries."""
+    """Yield the requests of the stream, each with an id that its answer carries."""
     for name, text in REVIEWS.items():
         yield pb.StreamClassifyRequest(id=name, text=text)
 
@@ -61,7 +61,7 @@ def outcome(result: pb.BatchClassifyResult | pb.StreamClassifyResponse) -> str:
 
 
 def status_of(error: grpc.RpcError) -> status_pb2.Status:
-    """The status with its details. There are none where the server was not reached."""
+    """Return the status with its details. It has none if the server was not reached."""
     call = cast("grpc.Call", error)  # as every error of a call is
     return rpc_status.from_call(call) or status_pb2.Status(
         code=call.code().value[0], message=call.details()
@@ -69,7 +69,7 @@ def status_of(error: grpc.RpcError) -> status_pb2.Status:
 
 
 def explain(status: status_pb2.Status) -> str:
-    """What went wrong, which field is to blame, and when to come back."""
+    """Print what went wrong, which field is to blame, and when to try again."""
     lines = [f"{code_pb2.Code.Name(status.code)}: {status.message}"]
     info = error_details_pb2.ErrorInfo()
     bad = error_details_pb2.BadRequest()

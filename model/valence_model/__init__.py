@@ -10,5 +10,5 @@ NAME = "valence-minilm-l6"
 
 
 def path() -> str:
-    """The model's folder: config.json, tokenizer files and model.safetensors."""
+    """Return the model's folder: config.json, tokenizer files and model.safetensors."""
     return str(files(__name__) / NAME)

@@ -1,4 +1,4 @@
-"""The service as a process: right answers, alone and in a crowd."""
+"""The service as a process: right answers, alone and among others."""
 
 from __future__ import annotations
 

@@ -26,11 +26,11 @@ from tests.support.waiting import until
 # on the moments at which others leave, and the full tier has more of these.
 CALLS = [1_000, pytest.param(5_000, marks=pytest.mark.full)]
 CALLERS = 256
-# Of the time that an answer takes in this crowd, on this machine: some are cancelled on the way,
+# Of the time that an answer takes under this load, on this machine: some are cancelled on the way,
 # some in the queue, some while they are computed, and some come too late.
 CANCEL_WITHIN = 1.5
 # More than the queue holds and than may be under way, on ten connections; the full tier has as many
-# as a crowd that leaves all at once.
+# as many that leave all at once.
 OPEN_CALLS = [2_000, pytest.param(10_000, marks=pytest.mark.full)]
 # Of a call that is kept, grpc's core has kilobytes.
 LEFT_BYTES = 500
