@@ -69,7 +69,7 @@ def status_of(error: grpc.RpcError) -> status_pb2.Status:
 
 
 def explain(status: status_pb2.Status) -> str:
-    """Print what went wrong, which field is to blame, and when to try again."""
+    """Return what went wrong, which field is to blame, and when to try again."""
     lines = [f"{code_pb2.Code.Name(status.code)}: {status.message}"]
     info = error_details_pb2.ErrorInfo()
     bad = error_details_pb2.BadRequest()
