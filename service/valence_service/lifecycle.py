@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
 from valence_service.backends.source import ModelUnusable
-from valence_service.core.errors import Draining, Unhealthy
+from valence_service.core.errors import Unhealthy
+from valence_service.drain import drain
 from valence_service.process import compute_thread, pause_collector, settle_collector
 from valence_service.scheduler.canary import ReplicaBroken
-from valence_service.scheduler.monitor import ReplicaLost, watch
+from valence_service.scheduler.monitor import ModelLost, ReplicaLost, watch
 from valence_service.scheduler.replica import ReplicaHung
 from valence_service.serving.registry import ServedModel
 from valence_service.signals import stop_signals
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from valence_service.telemetry.traces import Traces
     from valence_service.transports.transport import Transport
 
-# Load balancers see NOT_SERVING in this time and send no more; until then calls are taken.
-LAME_DUCK_SECONDS = 0.5
-# gRPC ends calls that have arrived and not yet begun with CANCELLED (grpc/grpc#41785). So it stops
-# only once every text has its answer and no call has arrived for QUIESCENT_SECONDS; calls that do
-# arrive get UNAVAILABLE.
-QUIESCENT_SECONDS = 0.25
-MAX_QUIESCENCE_SECONDS = 3.0
 # For sending the last spans, within the grace.
 SEND_SECONDS = 2.0
 log = structlog.get_logger()
@@ -94,9 +87,19 @@ class Lifecycle:
                 if opening.done():
                     model = opening.result()
                     self._announce(model, started)
+                    # Not cancelled before the drain has ended: its thread would compute on, and
+                    # keep the replica from the texts that were accepted.
+                    warming_up = asyncio.create_task(self._warm_up_late(model.batcher))
                     lost = await self._serve_until(stopping, model.batcher)
                     ends = time.monotonic() + self.grace_seconds
-                    await self._drain(model.batcher)
+                    await drain(
+                        self.service,
+                        self.readiness,
+                        self.transports,
+                        model.batcher,
+                        grace_seconds=self.grace_seconds,
+                    )
+                    warming_up.cancel()
                     if lost:
                         raise lost
             finally:
@@ -123,9 +126,13 @@ class Lifecycle:
         pause_collector()
         loaded = await self._load()
         model = ServedModel(loaded.info, self.new_batcher(loaded))
-        await self._check(model.batcher)
-        if not self.quick_start:
-            await self._warm_up(model.batcher)
+        try:
+            await self._check(model.batcher)
+            if not self.quick_start:
+                await self._warm_up(model.batcher)
+        except BaseException:
+            await model.batcher.close(timeout_seconds=0)
+            raise
         settle_collector()
         self.service.open(model)
         if self.metrics:
@@ -193,55 +200,28 @@ class Lifecycle:
                 exit_when_degraded=self.exit_when_degraded,
             )
         )
-        warming_up = asyncio.create_task(self._warm_up_late(batcher))
         try:
             await asyncio.wait([stopping, watching], return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
                 watching.result()  # it ends only by raising
         except ReplicaLost as lost:
             return lost
+        except ModelLost:
+            await batcher.close(timeout_seconds=0)
+            raise
         finally:
             watching.cancel()
-            warming_up.cancel()
         return None
 
     async def _warm_up_late(self, batcher: Batcher) -> None:
+        """Compute the largest batch once, after the start."""
         if self.quick_start:
-            with suppress(ReplicaBroken):  # the replica is set aside, and the log says why
+            try:
                 await batcher.warm_up()
-
-    async def _drain(self, batcher: Batcher) -> None:
-        """Give every accepted call its answer or UNAVAILABLE before the grace is over."""
-        log.info("draining", grace_seconds=self.grace_seconds)
-        ends = time.monotonic() + self.grace_seconds
-        self.readiness.set(serving=False)
-        await asyncio.sleep(min(LAME_DUCK_SECONDS, self.grace_seconds / 10))
-        self.service.refuse(Draining("the server is ending: call another one"))
-        self.readiness.end()
-        for transport in self.transports:
-            transport.end_idle()
-        await self._wait_until_quiescent(
-            batcher, min(MAX_QUIESCENCE_SECONDS, self.grace_seconds / 3)
-        )
-        left = max(0.0, ends - time.monotonic())
-        stopped = asyncio.gather(*(transport.stop(left) for transport in self.transports))
-        # The batcher fails what it could not compute a little before the transports cut calls off,
-        # so that clients get UNAVAILABLE instead of hearing nothing.
-        if not await batcher.close(timeout_seconds=left * 0.8):
-            log.warning("abandoned", reason="a batch was still computing at the end of the grace")
-        await stopped
-
-    async def _wait_until_quiescent(self, batcher: Batcher, max_seconds: float) -> None:
-        """Wait until every text has its answer and no call arrives any more."""
-        ends = time.monotonic() + max_seconds
-        quiescent = False
-        while not quiescent and (asleep := time.monotonic()) < ends:
-            refused, answered = self.service.refused_calls, batcher.idle
-            await asyncio.sleep(QUIESCENT_SECONDS)
-            # On a machine too busy to wake this loop in time, silence says nothing.
-            on_time = time.monotonic() - asleep < 2 * QUIESCENT_SECONDS
-            # And a client that has yet to be answered may well call again.
-            quiescent = on_time and answered and refused == self.service.refused_calls
+            except ReplicaBroken:
+                pass  # the replica is set aside, and the log says why
+            except Exception:
+                log.exception("warm_up")
 
 
 def _facts(info: ModelInfo) -> dict[str, str]:

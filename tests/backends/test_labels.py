@@ -39,6 +39,15 @@ def test_names_that_read_as_sentiment_have_a_valence(
     assert valences(*names) == expected
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_scores_that_are_not_numbers_make_no_sentiment(wrong: float) -> None:
+    labels = read_labels(["neg", "pos"], {})
+    with pytest.raises(ValueError, match="not numbers"):
+        read_scores(
+            {"neg": 0.5, "pos": wrong}, labels, probabilities=True, tokens_total=3, tokens_used=3
+        )
+
+
 def test_the_operator_goes_before_the_name() -> None:
     assert valences("positive", "LABEL_1", positive=-1, LABEL_1=0.25) == [-1, 0.25]
 

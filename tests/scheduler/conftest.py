@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from valence_service.core import clock
-from valence_service.scheduler import queue, replica, worker
+from valence_service.scheduler import queue, replica
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -40,6 +40,6 @@ async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float]
         jumped += seconds
 
     monkeypatch.setattr(loop, "time", lambda: real_time() + jumped)
-    for module in (queue, replica, worker):
+    for module in (queue, replica):
         monkeypatch.setattr(module, "now", lambda: began + jumped)
     return jump

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -122,6 +122,33 @@ async def test_a_classifier_that_cannot_be_made_is_not_used_by_two_threads(
         await until(lambda: attempts)
         await a_few_turns()
         assert (batcher.broken_replicas, old.canaries) == (1, 0)
+
+
+async def test_a_classifier_that_could_not_be_made_is_made_again(
+    put_clock_forward: Callable[[float], None],
+) -> None:
+    new = FakeClassifier()
+    outcomes: Iterator[OSError | FakeClassifier] = iter([OSError("no memory"), new])
+
+    def make() -> FakeClassifier:
+        outcome = next(outcomes)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    old = FakeClassifier(held=True)
+    async with hung(put_clock_forward, old, new_classifier=make) as (batcher, _):
+        await until(lambda: not batcher.broken_replicas)
+        assert batcher.abandoned_threads == 1
+    assert new.canaries > 0
+
+
+async def test_the_texts_of_a_batch_that_hangs_are_counted(
+    put_clock_forward: Callable[[float], None],
+) -> None:
+    async with hung(put_clock_forward, FakeClassifier(held=True)) as (batcher, _):
+        await until(lambda: batcher.broken_replicas)
+        assert batcher.counters.failed == 1
 
 
 async def test_a_replica_that_stays_broken_is_replaced() -> None:

@@ -101,8 +101,12 @@ def _read_or_remove(entry: Path) -> ModelArtifact | None:
     try:
         return _read(entry) if entry.exists() else None
     except Exception as error:  # of three libraries
-        log.warning("cache_broken", entry=str(entry), reason=str(error)[:200])
-        shutil.rmtree(entry, ignore_errors=True)
+        # A machine without memory or file handles breaks no entry.
+        transient = isinstance(error, OSError | MemoryError)
+        broken = not transient or isinstance(error, FileNotFoundError)
+        log.warning("cache_broken", entry=str(entry), reason=str(error)[:200], removed=broken)
+        if broken:
+            shutil.rmtree(entry, ignore_errors=True)
         return None
 
 

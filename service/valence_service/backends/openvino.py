@@ -85,7 +85,7 @@ class LatencyForm:
         self._lock = threading.Lock()
         self._computing = 0
         self._request: openvino.InferRequest | None = None
-        # Not a daemon: OpenVINO aborts a process that ends while it compiles.
+        # Not a daemon: OpenVINO aborts a process that exits while it compiles, such as a test's.
         self.compiling = threading.Thread(
             target=self._compile, args=(compile_form,), name="compile-latency-form"
         )

@@ -57,7 +57,7 @@ class Unauthenticated(ValenceError):
 
 
 class Overloaded(ValenceError):
-    """No answer is possible before the client's deadline; or, as QueueFull, no room to wait."""
+    """No answer is possible before the client's deadline."""
 
     kind = Kind.OVERLOADED
     refusal = "deadline"

@@ -1,4 +1,4 @@
-"""What a client is told of an error, before a transport puts it in its own form."""
+"""Errors as the client learns of them, before a transport puts them in its own form."""
 
 from __future__ import annotations
 

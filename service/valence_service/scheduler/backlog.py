@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from valence_service.core.errors import Unhealthy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from valence_service.core.observer import TextCounters
     from valence_service.scheduler.estimate import ThroughputEstimate
     from valence_service.scheduler.queue import Job, Queue
 
@@ -20,6 +23,7 @@ class Backlog:
         self,
         queue: Queue,
         estimate: ThroughputEstimate,
+        counters: TextCounters,
         *,
         max_batch_texts: int,
         max_batch_tokens: int,
@@ -31,6 +35,7 @@ class Backlog:
         self.batches = 0
         """Number of batches that were taken from the queue so far."""
         self._estimate = estimate
+        self._counters = counters
         self._max_batch_texts = max_batch_texts
         self._max_batch_tokens = max_batch_tokens
         self._running: set[Job] = set()
@@ -85,12 +90,20 @@ class Backlog:
         again = [job for job in batch if job.alive and not job.requeued]
         for job in batch:
             job.requeued = True
-        for job in set(batch).difference(again):
-            job.fail(Unhealthy("two replicas of the model broke while they computed this text"))
+        self.fail(
+            set(batch).difference(again),
+            Unhealthy("two replicas of the model broke while they computed this text"),
+        )
         self._set_running(self._running.difference(batch).union(again))
         if again:
             self._orphaned.append(again)
             self.queue.arrived.set()
+
+    def fail(self, batch: Iterable[Job], error: Exception) -> None:
+        """Fail the callers of a batch that nothing will settle, and count its texts."""
+        for job in batch:
+            self._counters.failed += job.alive
+            job.fail(error)
 
     def fail_all(self, error: Exception) -> None:
         """End the wait of every caller, of texts that are being computed too."""
@@ -100,7 +113,8 @@ class Backlog:
 
     def abandon(self, error: Exception) -> None:
         """Fail every caller: no worker will settle the texts."""
-        self.fail_all(error)
+        self.fail(self._running, error)
+        self.queue.fail(error)
         self._orphaned.clear()
         self._set_running(set())
 

@@ -64,6 +64,7 @@ class Batcher:
         self._backlog = Backlog(
             self._queue,
             estimate,
+            self.counters,
             max_batch_texts=max_batch_texts,
             max_batch_tokens=max_batch_tokens,
         )

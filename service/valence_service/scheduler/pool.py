@@ -1,4 +1,4 @@
-"""The replicas and their workers: who is well, who is started again, and how all of them end."""
+"""The replicas and their workers: their health, restarts and end."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ReplicaPool:
 
     @property
     def broken_seconds(self) -> float:
-        """Seconds since the first replica of those set aside was."""
+        """Seconds that the replica longest set aside has been out."""
         times = [replica.set_aside_at for replica in self.replicas if not replica.well]
         return self._loop.time() - min(times) if times else 0.0
 

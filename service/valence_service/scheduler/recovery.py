@@ -64,7 +64,7 @@ class Recovery:
            fourth, eighth ... attempt: to make one takes the processor away from other replicas.
         """
         stuck = self._replica.stuck
-        if self._new_classifier and not self._replica.abandoned_threads:
+        if self._new_classifier and self._replica.replaceable:
             power_of_two = attempt & (attempt - 1) == 0
             if power_of_two and (stuck or attempt > 1):
                 await self._replace(self._new_classifier)

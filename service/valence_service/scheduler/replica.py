@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from valence_service.core.classifier import TokenCount
@@ -24,6 +25,16 @@ T = TypeVar("T")
 
 class ReplicaHung(Exception):
     """A computation has not ended in the time that it may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computation:
+    """The result of a batch, and when and how long the thread computed it."""
+
+    sentiments: list[Sentiment]
+    started: float
+    """By ``core.clock``."""
+    seconds: float
 
 
 class Replica:
@@ -68,6 +79,12 @@ class Replica:
         return sum(map(_runs, self._abandoned))
 
     @property
+    def replaceable(self) -> bool:
+        """Whether replacing the classifier leaves behind no more than one stuck thread."""
+        left_behind = filter(_runs, (*self._abandoned, self._work))
+        return all(work is self._use for work in left_behind)
+
+    @property
     def tokens(self) -> TokenCount:
         """Tokens that its classifiers have been given so far."""
         count, replaced = self._classifier.tokens, self._replaced
@@ -78,30 +95,32 @@ class Replica:
         self.trouble = trouble
         self.set_aside_at = self._loop.time()
 
-    async def compute(self, texts: list[str], *, limit_seconds: float) -> list[Sentiment]:
-        """Classify the texts in the thread.
+    async def compute(self, texts: list[str], *, limit_seconds: float) -> Computation:
+        """Classify the texts in the thread, once it has computed what was asked before.
 
         Raise whatever the model raises, or ReplicaHung if it takes longer than the limit.
         """
         async with self._lock:
             if _runs(self._use):
                 raise ReplicaHung("its thread is still stuck in a computation")
+            started = now()
             self._use = self._submit(functools.partial(_classify, self._classifier, texts))
-            return await self._wait(self._use, limit_seconds)
+            sentiments = await self._wait(self._use, limit_seconds)
+            return Computation(sentiments, started, now() - started)
 
     async def ask_canary(self, *, limit_seconds: float) -> float:
         """Check the answer to a harmless text, and return the seconds that it took.
 
         Raise ReplicaBroken if the answer is wrong or does not come.
         """
-        asked_at = now()
         try:
-            self._canary.check(await self.compute([CANARY], limit_seconds=limit_seconds))
+            computation = await self.compute([CANARY], limit_seconds=limit_seconds)
+            self._canary.check(computation.sentiments)
         except ReplicaBroken:
             raise
         except Exception as error:
             raise ReplicaBroken(f"it fails on {CANARY!r}: {error!r}") from error
-        return now() - asked_at
+        return computation.seconds
 
     async def replace(self, make: Callable[[], Classifier], *, limit_seconds: float) -> None:
         """Make a new classifier in a new thread, and compute with these from now on.
@@ -128,6 +147,7 @@ class Replica:
         self.end_thread()
         if self._work is not None and _runs(self._work):
             self._abandoned = [*filter(_runs, self._abandoned), self._work]
+            self._work = None
         self._thread = _new_thread()
 
     def _submit(self, function: Callable[[], T]) -> Future[T]:

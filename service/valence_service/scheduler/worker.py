@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from valence_service.core.clock import now
 from valence_service.core.errors import ModelFailed, Unhealthy
 from valence_service.core.sentiment import Answer, Timings
 from valence_service.scheduler.canary import CANARY, ReplicaBroken
@@ -17,16 +16,15 @@ from valence_service.scheduler.recovery import Recovery
 from valence_service.scheduler.replica import ReplicaHung
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from valence_service.core.classifier import Classifier
     from valence_service.core.observer import Observer, TextCounters
-    from valence_service.core.sentiment import Sentiment
     from valence_service.scheduler.backlog import Backlog
     from valence_service.scheduler.estimate import ThroughputEstimate
     from valence_service.scheduler.hang import HangLimit
     from valence_service.scheduler.queue import Job
-    from valence_service.scheduler.replica import Replica
+    from valence_service.scheduler.replica import Computation, Replica
 
 # How often a replica is asked the canary, busy or not.
 CANARY_SECONDS = 60.0
@@ -112,9 +110,9 @@ class Worker:
         the batch alone is only logged: such a batch will be split.
         """
         tokens = sum(map(estimated_tokens, texts))
-        started = now()
+        limit_seconds = self._hang_limit.seconds_for(tokens)
         try:
-            await self.replica.compute(texts, limit_seconds=self._hang_limit.seconds_for(tokens))
+            computation = await self.replica.compute(texts, limit_seconds=limit_seconds)
         except ReplicaHung as hung:
             self.set_aside(hung)
             raise ReplicaBroken(f"it hangs on a batch of {len(texts)} texts") from hung
@@ -122,7 +120,7 @@ class Worker:
             log.exception("warm_up", hint="--max-batch-tokens may be more than the machine can do")
             await self.check()
         else:
-            self._estimate.measured(tokens, now() - started)
+            self._estimate.measured(tokens, computation.seconds)
 
     def set_aside(self, error: BaseException) -> None:
         """Give the replica no more batches until it is recovered."""
@@ -153,8 +151,9 @@ class Worker:
             await self._run([job for job in batch if job.alive])
         except ReplicaHung as hung:
             # The next replica might hang on it, too.
-            for job in batch:
-                job.fail(Unhealthy("the model hung on the batch that this text was in"))
+            self._backlog.fail(
+                batch, Unhealthy("the model hung on the batch that this text was in")
+            )
             self._end_batch()
             self.set_aside(hung)
         except ReplicaBroken:
@@ -200,29 +199,25 @@ class Worker:
         """Compute a batch and settle it. Raise whatever the model raises, or _WrongCount."""
         if not batch:
             return
-        started = now()
         tokens = sum(job.tokens for job in batch)
-        sentiments = await self.replica.compute(
+        computation = await self.replica.compute(
             [job.text for job in batch], limit_seconds=self._hang_limit.seconds_for(tokens) / 2
         )
-        if len(sentiments) != len(batch):
-            raise _WrongCount(f"{len(sentiments)} results for {len(batch)} texts")
-        seconds = now() - started
-        self._estimate.measured(tokens, seconds)
-        self._settle(batch, sentiments, started, seconds)
+        if len(computation.sentiments) != len(batch):
+            raise _WrongCount(f"{len(computation.sentiments)} results for {len(batch)} texts")
+        self._estimate.measured(tokens, computation.seconds)
+        self._settle(batch, computation)
 
-    def _settle(
-        self, batch: list[Job], sentiments: Sequence[Sentiment], started: float, seconds: float
-    ) -> None:
-        waits = [started - job.queued_at for job in batch]
-        for job, sentiment, wait in zip(batch, sentiments, waits, strict=True):
+    def _settle(self, batch: list[Job], computation: Computation) -> None:
+        waits = [computation.started - job.queued_at for job in batch]
+        for job, sentiment, wait in zip(batch, computation.sentiments, waits, strict=True):
             if job.alive:
-                timings = Timings(wait, seconds, queued_at=job.queued_at)
+                timings = Timings(wait, computation.seconds, queued_at=job.queued_at)
                 job.future.set_result(Answer(sentiment, timings))
                 self._counters.answered += 1
             else:
                 self._counters.wasted += 1
-        self._observer.computed(waits, seconds)
+        self._observer.computed(waits, computation.seconds)
 
     def _fail(self, batch: list[Job], cause: BaseException) -> None:
         self._counters.failed += len(batch)

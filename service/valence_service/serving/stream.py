@@ -161,6 +161,8 @@ class Stream:
         pending = _Pending(request.id, answer)
         self._unanswered.add(answer)
         answer.add_done_callback(self._unanswered.discard)
+        # A client that leaves takes no answers: asyncio would log each error among them.
+        answer.add_done_callback(lambda future: future.cancelled() or future.exception())
         if self._options.order is Order.READY:
             answer.add_done_callback(lambda _: self._due.put_nowait(pending))
         else:

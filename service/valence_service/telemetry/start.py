@@ -79,3 +79,5 @@ async def send_rest(traces: Traces, seconds: float) -> None:
     pool.shutdown(wait=False)
     if not done:
         log.warning("traces", sent=False, reason=f"not sent in the {seconds:.1f} s that were left")
+    elif error := sent.exception():
+        log.warning("traces", sent=False, reason=str(error) or repr(error))

@@ -26,21 +26,21 @@ class State(Collector):
     def __init__(self, serving: Callable[[], bool], open_streams: Callable[[], int]) -> None:
         self._serving = serving
         self._open_streams = open_streams
-        self._engine: tuple[Batcher, ModelInfo] | None = None
+        self._model: tuple[Batcher, ModelInfo] | None = None
 
     def open(self, batcher: Batcher, info: ModelInfo) -> None:
         """Add the metrics of a model."""
-        self._engine = batcher, info
+        self._model = batcher, info
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family, with its value now."""
         yield _gauge("serving", "Whether health says SERVING (1) or not (0).", self._serving())
         yield _gauge("streams_open", "StreamClassify calls under way.", self._open_streams())
-        if self._engine:
-            yield from _engine(*self._engine)
+        if self._model:
+            yield from _model_metrics(*self._model)
 
 
-def _engine(batcher: Batcher, info: ModelInfo) -> Iterator[Metric]:
+def _model_metrics(batcher: Batcher, info: ModelInfo) -> Iterator[Metric]:
     yield _gauge("queue_texts", "Texts that wait to be computed.", batcher.queued_texts)
     yield _gauge("queue_max_texts", "The most texts that may wait.", batcher.max_queue_texts)
     yield _gauge(

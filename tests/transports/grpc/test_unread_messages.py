@@ -106,3 +106,16 @@ async def test_idle_reflection_streams_keep_no_other_waiting(service: Service, n
         service.transport.end_idle()
         codes = [await stream.code() for stream in streams]
     assert codes == [grpc.StatusCode.UNAVAILABLE] * len(streams)
+
+
+@pytest.mark.parametrize(
+    "path", [HEALTH[0], *(f"/{name}/ServerReflectionInfo" for name in reflection.SERVICE_NAMES)]
+)
+async def test_bytes_that_are_no_message_of_health_or_reflection(
+    service: Service, path: str
+) -> None:
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = service.channel.unary_unary(path)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"\xff")
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "are cut or mangled" in str(caught.value.details())

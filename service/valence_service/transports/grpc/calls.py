@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
-# A client that begins a call and sends no whole message holds it no longer than this,
+# The time from the headers of a call of one message to its whole message.
 MESSAGE_SECONDS = 60.0
-# and once the service is ending, no longer than this: a message comes right after its headers.
+# The same once the service is ending. A small message comes right after its headers.
 LAST_MESSAGE_SECONDS = 0.5
+# The least time between two looks for reads that are overdue.
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Reads:
         return len(self._due)
 
     def end(self) -> None:
-        """Let every message that has been begun come, and wait for no other."""
+        """Give each read under way LAST_MESSAGE_SECONDS more, and those that follow no more."""
         self._ending = True
         due = asyncio.get_running_loop().time() + LAST_MESSAGE_SECONDS
         self._due = dict.fromkeys(self._due, due)
@@ -123,12 +125,14 @@ class Reads:
         self._timer = None
         waiting = (due for task, due in self._due.items() if task not in self._overdue)
         if (due := min(waiting, default=math.inf)) < math.inf:
-            self._timer = asyncio.get_running_loop().call_at(due, self._end_overdue)
+            loop = asyncio.get_running_loop()
+            # Each look goes through all reads, so it waits for several to be due.
+            self._timer = loop.call_at(max(due, loop.time() + LOOK_SECONDS), self._end_overdue)
 
     def _end_overdue(self) -> None:
         now = asyncio.get_running_loop().time()
         for task, due in self._due.items():
-            if due <= now:
+            if due <= now and task not in self._overdue:
                 self._overdue.add(task)
                 task.cancel()
         self._watch()
@@ -180,7 +184,7 @@ class Wrapper:
                     await abort(context, error)
 
         return grpc.stream_unary_rpc_method_handler(
-            handle, _reader(request), response.SerializeToString
+            handle, reader(request), response.SerializeToString
         )
 
     def stream(
@@ -202,11 +206,11 @@ class Wrapper:
                     await abort(context, error)
 
         return grpc.stream_stream_rpc_method_handler(
-            handle, _reader(request), response.SerializeToString
+            handle, reader(request), response.SerializeToString
         )
 
 
-def _reader(request: type[Message]) -> Callable[[bytes], Message | Undecodable]:
+def reader(request: type[Message]) -> Callable[[bytes], Message | Undecodable]:
     """Return a decoder that gives Undecodable where the bytes are not the message."""
     decode = request.FromString
 
@@ -215,8 +219,8 @@ def _reader(request: type[Message]) -> Callable[[bytes], Message | Undecodable]:
             return decode(data)
         except DecodeError:
             return Undecodable(
-                f"the {len(data)} bytes are not a {request.DESCRIPTOR.name} of valence.v1: they "
-                "are cut or mangled, or a string in them is not UTF-8"
+                f"the {len(data)} bytes are not a {request.DESCRIPTOR.full_name}: they are cut or "
+                "mangled, or a string in them is not UTF-8"
             )
 
     return read

@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from valence_service.core.errors import Draining, MalformedMessage
+from valence_service.transports.grpc.calls import reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,7 +70,7 @@ class HealthServicer:
 
     def handlers(self) -> dict[str, Any]:
         """Return the handlers by method, as calls of many messages: see ``calls``."""
-        read = health_pb2.HealthCheckRequest.FromString
+        read = reader(health_pb2.HealthCheckRequest)
         write = _STATUS.SerializeToString
         return {
             "Check": grpc.stream_unary_rpc_method_handler(self.check, read, write),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from valence_service.core.limits import Limits
     from valence_service.core.sentiment import Answer, ModelInfo, Sentiment, Timings
 
-    Choice = TypeVar("Choice")
+    Meaning = TypeVar("Meaning")
 
 _POLARITIES = {
     Polarity.UNSPECIFIED: pb.POLARITY_UNSPECIFIED,
@@ -41,18 +41,20 @@ _ORDERS: dict[int, Order] = {
 
 def read_overlength(value: int, field: str = "overlength") -> Overlength:
     """Return what to do with a text that is too long. Raise InvalidField for an unknown value."""
-    return _choice(_OVERLENGTHS, value, field, pb.Overlength.keys())
+    return _known(_OVERLENGTHS, value, field, pb.Overlength.keys())
 
 
 def read_order(value: int, field: str) -> Order:
     """Return the order of answers. Raise InvalidField for an unknown value."""
-    return _choice(_ORDERS, value, field, pb.Order.keys())
+    return _known(_ORDERS, value, field, pb.Order.keys())
 
 
-def _choice(known: Mapping[int, Choice], value: int, field: str, names: Sequence[str]) -> Choice:
-    if value not in known:
+def _known(
+    meanings: Mapping[int, Meaning], value: int, field: str, names: Sequence[str]
+) -> Meaning:
+    if value not in meanings:
         raise InvalidField(field, f"{value} is none of {', '.join(names)}")
-    return known[value]
+    return meanings[value]
 
 
 class Replies:

@@ -12,6 +12,7 @@ import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from valence_service.core.errors import Draining
+from valence_service.transports.grpc.calls import Undecodable, reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -39,7 +40,7 @@ def handlers(reads: Reads, services: Sequence[str]) -> dict[str, Any]:
 
     handler = grpc.stream_stream_rpc_method_handler(
         info,
-        reflection_pb2.ServerReflectionRequest.FromString,
+        reader(reflection_pb2.ServerReflectionRequest),
         reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     return {"ServerReflectionInfo": handler}
@@ -49,6 +50,8 @@ async def _requests(reads: Reads, context: Context) -> AsyncIterator[Any]:
     """Yield the client's requests until it has sent all, or the service ends."""
     try:
         while (request := await reads.next(context)) is not grpc.aio.EOF:
+            if isinstance(request, Undecodable):
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, request.description)
             yield request
     except Draining as error:
         await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
