@@ -61,7 +61,10 @@ def test_it_reads_plain_words(pipeline: Any, label: str) -> None:
         assert pipeline(text)[0]["label"] == label, text
 
 
-@pytest.mark.parametrize(("precision", "apart"), [("f32", 1e-3), ("bf16", 0.05), ("int8", 0.1)])
+@pytest.mark.parametrize(
+    ("precision", "apart"),
+    [("f32", 1e-3), ("int8", 0.1), pytest.param("bf16", 0.05, marks=pytest.mark.full)],
+)
 def test_compiled_it_reads_the_same(pipeline: Any, precision: str, apart: float) -> None:
     texts = [text for group in PLAIN.values() for text in group]
     compiled = load(None, engine="openvino", precision=precision)

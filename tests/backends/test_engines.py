@@ -58,7 +58,7 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("max_micro_batch_tokens", [16, 4096])
+@pytest.mark.parametrize("max_micro_batch_tokens", [16, pytest.param(4096, marks=pytest.mark.full)])
 def test_scores_are_the_pipelines(
     engine: str, known: tuple[str, list[str], list[dict[str, float]]], max_micro_batch_tokens: int
 ) -> None:
