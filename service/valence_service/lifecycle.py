@@ -217,7 +217,7 @@ class Lifecycle:
         """Compute the largest batch once, after the start."""
         if self.quick_start:
             try:
-                await batcher.warm_up()
+                await batcher.warm_up(one_by_one=True)
             except ReplicaBroken:
                 pass  # the replica is set aside, and the log says why
             except Exception:

@@ -120,7 +120,8 @@ def _batcher(settings: Settings, metrics: Metrics | None, model: LoadedModel) ->
         max_queue_texts=settings.max_queue_texts,
         hang_seconds=settings.hang_seconds,
         new_classifier=model.new_classifier,
-        canary=Canary(positive=settings.model is None),
+        # A mapping of the labels may say otherwise of the embedded model.
+        canary=Canary(positive=settings.model is None and not settings.label_valence),
         observer=metrics,
     )
 

@@ -1,7 +1,7 @@
 """valence-serve, with a model that misbehaves at certain words. All else of it is real.
 
-Run as a script, with valence-serve's own flags. Words in the variable HANGS_ON hang it, too, and
-each text takes the seconds in SECONDS_PER_TEXT longer.
+Run as a script, with valence-serve's own flags. Words in the variable HANGS_ON hang it, too, each
+text takes the seconds in SECONDS_PER_TEXT longer, and with CANNOT_REPLACE no replica is replaced.
 """
 
 from __future__ import annotations
@@ -58,10 +58,17 @@ def misbehaving(load: Callable[..., Any]) -> Callable[..., Any]:
     def loaded(*arguments: object, **options: object) -> Any:
         breaks = threading.Semaphore(1)
         model = load(*arguments, **options)
+
+        def new_classifier() -> Classifier:
+            if "CANNOT_REPLACE" in os.environ:
+                raise MemoryError(SECRET)
+            made: Classifier = model.new_classifier()
+            return made
+
         return dataclasses.replace(
             model,
             classifiers=[Misbehaving(classifier, breaks) for classifier in model.classifiers],
-            new_classifier=lambda: Misbehaving(model.new_classifier(), breaks),
+            new_classifier=lambda: Misbehaving(new_classifier(), breaks),
         )
 
     return loaded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import grpc
@@ -28,6 +28,9 @@ CALLERS = 16
 PATIENCE_SECONDS = 60
 
 
+CANNOT_REPLACE = {"CANNOT_REPLACE": "1"}
+
+
 def check_unhealthy(error: object) -> None:
     assert isinstance(error, grpc.aio.AioRpcError)
     assert (error.code(), told(error).reason) == (grpc.StatusCode.UNAVAILABLE, "UNHEALTHY")
@@ -38,7 +41,7 @@ async def test_a_model_that_hangs_is_given_up_and_its_callers_are_told(
     model: tuple[str, ...], answers: Answers, workers: int
 ) -> None:
     flags = ("--workers", str(workers), "--hang-seconds", "4")
-    with running(*model, *flags, python=MISBEHAVING) as server:
+    with running(*model, *flags, python=MISBEHAVING, env=CANNOT_REPLACE) as server:
         async with (
             stubs(server.address, 2) as (one, other),
             grpc.aio.insecure_channel(server.address) as channel,
@@ -58,12 +61,30 @@ async def test_a_model_that_hangs_is_given_up_and_its_callers_are_told(
     assert any("the model no longer answers" in line for line in server.log)
 
 
+async def test_a_lone_replica_that_hangs_is_replaced(
+    model: tuple[str, ...], answers: Answers
+) -> None:
+    flags = ("--workers", "1", "--hang-seconds", "20")
+    with running(*model, *flags, python=MISBEHAVING) as server:
+        async with (
+            stubs(server.address, 1) as (caller,),
+            grpc.aio.insecure_channel(server.address) as channel,
+            asyncio.timeout(PATIENCE_SECONDS),
+        ):
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert (await watch.read()).status == SERVING
+            check_unhealthy(await outcome(caller.Classify(pb.ClassifyRequest(text=HANGS))))
+            assert [(await watch.read()).status for _ in range(2)] == [NOT_SERVING, SERVING]
+            response = await caller.Classify(pb.ClassifyRequest(text=answers.text(0)))
+            answers.check(answers.text(0), response.sentiment)
+
+
 @asynccontextmanager
 async def two_replicas(
-    model: tuple[str, ...], *flags: str
+    model: tuple[str, ...], *flags: str, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[Running, pb_grpc.SentimentServiceAsyncStub]]:
     """A server of two replicas, and a caller; health says SERVING all the time."""
-    with running(*model, "--workers", "2", *flags, python=MISBEHAVING) as server:
+    with running(*model, "--workers", "2", *flags, python=MISBEHAVING, env=env) as server:
         async with (
             stubs(server.address, 1) as (caller,),
             grpc.aio.insecure_channel(server.address) as channel,
@@ -120,10 +141,8 @@ async def test_what_a_broken_replica_leaves_the_other_one_answers(
 async def test_beside_a_replica_that_hangs_the_other_one_serves_on(
     model: tuple[str, ...], answers: Answers
 ) -> None:
-    async with two_replicas(model, "--hang-seconds", "4", "--max-batch-texts", "1") as (
-        server,
-        caller,
-    ):
+    flags = ("--hang-seconds", "4", "--max-batch-texts", "1")
+    async with two_replicas(model, *flags, env=CANNOT_REPLACE) as (server, caller):
         check_unhealthy(await ask_among_callers(caller, answers, HANGS))
         await until(logs(server, "replica_broken"))
         # Longer than the process used to live then.

@@ -17,6 +17,7 @@ from valence_service.scheduler.replica import ReplicaHung
 from valence_service.scheduler.warm_up import largest_batch
 
 from tests.scheduler.fakes import FakeClassifier, a_few_turns, batching, said
+from tests.support.waiting import until
 
 HANG_SECONDS = 2.0
 FULL_BATCH_SECONDS = 2.0
@@ -48,6 +49,20 @@ async def slow(
         fake.release(1)
         await task
         yield batcher, fake
+
+
+async def test_one_by_one_leaves_the_other_replicas_to_callers() -> None:
+    fakes = [FakeClassifier(held=True), FakeClassifier(held=True)]
+    async with batching(*fakes, max_batch_texts=TEXTS, max_batch_tokens=TOKENS) as batcher:
+        task = asyncio.create_task(batcher.warm_up(one_by_one=True))
+        await until(lambda: any(fake.at_gate for fake in fakes))
+        busy, idle = sorted(fakes, key=lambda fake: not fake.at_gate)
+        (answer,) = batcher.submit(["a"])
+        idle.release()
+        assert said(await answer) == "a"
+        assert not task.done()
+        busy.release()
+        await task
 
 
 async def test_every_replica_computes_the_largest_batch_at_once() -> None:

@@ -196,13 +196,13 @@ class Batcher:
         """
         await self._pool.check(limit_seconds=limit_seconds)
 
-    async def warm_up(self) -> None:
-        """Compute the largest batch on every replica at once, and measure it.
+    async def warm_up(self, *, one_by_one: bool = False) -> None:
+        """Compute the largest batch on every replica, and measure it.
 
-        No text is refused for its deadline until then. Raise ReplicaBroken if a replica breaks or
-        hangs on it.
+        One by one leaves the other replicas to the calls that come meanwhile. No text is refused
+        for its deadline until the end. Raise ReplicaBroken if a replica breaks or hangs on it.
         """
-        await self._pool.warm_up(self._largest_batch)
+        await self._pool.warm_up(self._largest_batch, one_by_one=one_by_one)
 
     def fail_all(self, error: Exception) -> None:
         """End the wait of every caller, of texts that are being computed too."""

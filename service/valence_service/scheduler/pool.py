@@ -89,11 +89,15 @@ class ReplicaPool:
         """Ask every replica the canary. Raise ReplicaBroken."""
         await _all(worker.check(limit_seconds=limit_seconds) for worker in self._tasks)
 
-    async def warm_up(self, texts: list[str]) -> None:
-        """Let every replica compute a batch at the same time. Raise ReplicaBroken."""
+    async def warm_up(self, texts: list[str], *, one_by_one: bool) -> None:
+        """Let every replica compute a batch, at the same time or not. Raise ReplicaBroken."""
         self._estimate.warming_up = True
         try:
-            await _all(worker.warm_up(texts) for worker in self._tasks)
+            if one_by_one:
+                for worker in self._tasks:
+                    await worker.warm_up(texts)
+            else:
+                await _all(worker.warm_up(texts) for worker in self._tasks)
         finally:
             self._estimate.warming_up = False
 

@@ -44,12 +44,13 @@ class Service:
 async def started(
     *,
     opened: bool = True,
+    connections: ConnectionLimits = ConnectionLimits(),  # noqa: B008  frozen
     telemetry: Telemetry | None = None,
     observer: Observer | None = None,
 ) -> AsyncIterator[Service]:
     sentiment = SentimentService(LIMITS, window_texts=WINDOW_TEXTS)
     readiness = Readiness()
-    transport = GrpcTransport(sentiment, readiness, ConnectionLimits(), telemetry or Telemetry())
+    transport = GrpcTransport(sentiment, readiness, connections, telemetry or Telemetry())
     address = transport.listen("127.0.0.1", 0)
     await transport.start()
     classifier = EchoClassifier()

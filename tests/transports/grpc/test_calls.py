@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable
@@ -10,11 +11,12 @@ import grpc
 import pytest
 from valence.v1 import sentiment_pb2 as pb
 from valence_service.core.errors import Unhealthy
+from valence_service.transports.grpc.server import ConnectionLimits
 
 from tests.support.classifier import MAX_TOKENS, POISON, SECRET
 from tests.support.errors import Told, told
 from tests.support.waiting import until
-from tests.transports.grpc.conftest import LIMITS, QUEUE_TEXTS, Service, wordless
+from tests.transports.grpc.conftest import LIMITS, QUEUE_TEXTS, Service, started, wordless
 
 CLASSIFY = "/valence.v1.SentimentService/Classify"
 
@@ -274,3 +276,12 @@ async def test_refusals_keep_nothing_of_the_calls(service: Service) -> None:
             await service.stub.Classify(pb.ClassifyRequest(text="good"))
         depths.add(len(traceback.extract_tb(refusal.__traceback__)))
     assert len(depths) == 1
+
+
+async def test_calls_above_the_limit_of_a_connection_wait() -> None:
+    async with started(connections=ConnectionLimits(max_calls=4)) as service:
+        texts = [f"text {number}" for number in range(QUEUE_TEXTS)]
+        calls = [service.stub.Classify(pb.ClassifyRequest(text=text)) for text in texts]
+        async with asyncio.timeout(20):
+            responses = [await call for call in calls]
+    assert [response.sentiment.label for response in responses] == texts

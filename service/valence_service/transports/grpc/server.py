@@ -141,6 +141,8 @@ def _options(limits: Limits, connections: ConnectionLimits) -> list[tuple[str, i
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", connections.max_calls),
+        # Else gRPC resets calls above that number, which its own clients begin before they know it.
+        ("grpc.http.overload_protection", 0),
         # gRPC would end calls beyond a thousand that wait to begin, and say CANCELLED. The service
         # refuses them itself, and says when to try again.
         ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
