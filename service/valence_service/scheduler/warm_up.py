@@ -2,8 +2,42 @@
 
 from __future__ import annotations
 
-from valence_service.scheduler.canary import CANARY
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from valence_service.scheduler.canary import CANARY, ReplicaBroken
 from valence_service.scheduler.queue import BYTES_PER_TOKEN, SPECIAL_TOKENS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class WarmUp:
+    """A batch that a worker computes instead of its next one, and that no client waits for."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts = texts
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Ends with the batch, or with ReplicaBroken."""
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Settle ``done`` once the block ends. ReplicaBroken ends there; other errors go on."""
+        error: ReplicaBroken | None = None
+        try:
+            yield
+        except ReplicaBroken as broken:
+            error = broken
+        except BaseException as unforeseen:
+            error = ReplicaBroken(f"its worker failed: {unforeseen!r}")
+            raise
+        finally:
+            if not self.done.done():
+                if error is None:
+                    self.done.set_result(None)
+                else:
+                    self.done.set_exception(error)
 
 
 def largest_batch(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,6 +14,7 @@ from valence_service.scheduler.canary import CANARY, ReplicaBroken
 from valence_service.scheduler.queue import estimated_tokens
 from valence_service.scheduler.recovery import Recovery
 from valence_service.scheduler.replica import ReplicaHung
+from valence_service.scheduler.warm_up import WarmUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
 CANARY_SECONDS = 60.0
 CANARY_TOKENS = estimated_tokens(CANARY)
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _WarmUp:
-    """A batch that nobody waits for, and what tells of its end."""
-
-    texts: list[str]
-    done: asyncio.Future[None]
 
 
 class _WrongCount(ValueError):
@@ -73,7 +65,7 @@ class Worker:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._batch: list[Job] = []
-        self._warm_up: _WarmUp | None = None
+        self._warm_up: WarmUp | None = None
         self._check_timer: asyncio.TimerHandle | None = None
         self._schedule_check()
 
@@ -86,7 +78,9 @@ class Worker:
                 self._on_change()
             await queue.arrived.wait()
             if self._warm_up is not None and not queue.closed:
-                await self._run_warm_up(self._warm_up)
+                warm_up, self._warm_up = self._warm_up, None
+                with warm_up.settled():
+                    await self._compute_warm_up(warm_up.texts)
                 continue
             if self._check_due:
                 with suppress(ReplicaBroken):
@@ -122,22 +116,9 @@ class Worker:
         Set the replica aside and raise ReplicaBroken if it hangs or breaks. A model that fails on
         the batch alone is only logged: such a batch will be split.
         """
-        self._warm_up = _WarmUp(texts, self._loop.create_future())
+        self._warm_up = warm_up = WarmUp(texts)
         self._backlog.queue.arrived.set()
-        await self._warm_up.done
-
-    async def _run_warm_up(self, warm_up: _WarmUp) -> None:
-        error: ReplicaBroken | None = None
-        try:
-            await self._compute_warm_up(warm_up.texts)
-        except ReplicaBroken as broken:
-            error = broken
-        self._warm_up = None
-        if not warm_up.done.done():
-            if error is None:
-                warm_up.done.set_result(None)
-            else:
-                warm_up.done.set_exception(error)
+        await warm_up.done
 
     async def _compute_warm_up(self, texts: list[str]) -> None:
         tokens = sum(map(estimated_tokens, texts))
@@ -162,8 +143,6 @@ class Worker:
 
     def fail_batch(self, error: BaseException) -> None:
         """Fail the callers of the batch under way: an error of the worker ended it."""
-        if self._warm_up is not None and not self._warm_up.done.done():
-            self._warm_up.done.set_exception(ReplicaBroken(f"its worker failed: {error!r}"))
         self._fail([job for job in self._batch if job.alive], error)
         self._end_batch()
 
