@@ -60,7 +60,7 @@ coverage: $(VENV)/.dev $(PROTOS_VENV)/.made ## the branches that tests run, of s
 	@$(MAKE) --silent --directory=examples python
 	@mkdir -p build
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(PARALLEL) $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
