@@ -151,4 +151,7 @@ def test_a_model_that_cannot_pad_keeps_few_kernels(tmp_path: Path) -> None:
         check=True,
     )
     first, last = json.loads(done.stdout)
-    assert last < first / 2
+
+    # kB. Without the bound a span takes some 25,000 with AVX2. With SSE4.1, whose kernels are not
+    # compiled for each shape, none takes more than a few thousand.
+    assert last < max(first / 2, 10_000)
