@@ -39,7 +39,7 @@ def test_the_scrape(two_labels: str) -> None:
 
 
 def test_the_alert_rules() -> None:
-    assert "7 rules found" in promtool("check", "rules", str(RULES / "alerts.yaml"))
+    assert "8 rules found" in promtool("check", "rules", str(RULES / "alerts.yaml"))
 
 
 def test_the_alerts_fire_when_they_should_and_not_else() -> None:
