@@ -40,7 +40,7 @@ help: ## list the verbs
 run: $(VENV)/.service ## set up if needed, then serve on 127.0.0.1:50051 (ARGS="--help" lists the settings)
 	@exec $(BIN)/valence-serve $(ARGS)
 
-test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the tests, in four minutes at most (ARGS="tests/scheduler -k cancel" picks some)
+test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the quick tests (ARGS="tests/scheduler -k cancel" picks some)
 	@$(MAKE) --silent --directory=examples python
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from valence_service.core import clock
-from valence_service.scheduler import queue, replica
+from valence_service.scheduler import queue, recovery, replica
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -43,3 +43,8 @@ async def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float]
     for module in (queue, replica):
         monkeypatch.setattr(module, "now", lambda: began + jumped)
     return jump
+
+
+@pytest.fixture
+def recovers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "RECOVERY_SECONDS", 0)

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 from valence_service.core.errors import Unhealthy
-from valence_service.scheduler import recovery
 from valence_service.scheduler.batcher import Batcher
 
 from tests.scheduler.fakes import FakeClassifier, a_few_turns, batching, said, submit
@@ -17,9 +16,7 @@ from tests.support.waiting import until
 HANG_SECONDS = 6.0
 
 
-@pytest.fixture(autouse=True)
-def _recovers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "RECOVERY_SECONDS", 0)
+pytestmark = pytest.mark.usefixtures("recovers_at_once")
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ import math
 import pytest
 from valence_service.core.errors import Draining, ModelFailed, Unhealthy
 from valence_service.core.sentiment import LabelScore, Polarity, Sentiment
-from valence_service.scheduler import recovery
 from valence_service.scheduler.batcher import Batcher
 from valence_service.scheduler.canary import Canary, ReplicaBroken
 from valence_service.scheduler.queue import Flow
@@ -24,10 +23,7 @@ from tests.scheduler.fakes import (
     submit,
 )
 
-
-@pytest.fixture(autouse=True)
-def _recovers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "RECOVERY_SECONDS", 0)
+pytestmark = pytest.mark.usefixtures("recovers_at_once")
 
 
 def answer(score: float, polarity: Polarity = Polarity.POSITIVE) -> list[Sentiment]:

@@ -65,6 +65,21 @@ async def test_one_by_one_leaves_the_other_replicas_to_callers() -> None:
         await task
 
 
+async def test_a_replica_that_computes_warms_up_afterwards() -> None:
+    fakes = [FakeClassifier(held=True), FakeClassifier(held=True)]
+    async with batching(*fakes, max_batch_texts=TEXTS, max_batch_tokens=TOKENS) as batcher:
+        (answer,) = batcher.submit(["a"])
+        await until(lambda: any(fake.at_gate for fake in fakes))
+        busy, idle = sorted(fakes, key=lambda fake: not fake.at_gate)
+        task = asyncio.create_task(batcher.warm_up())
+        idle.release()
+        await until(lambda: idle.batches)
+        await a_few_turns()
+        busy.release()
+        assert said(await answer) == "a"
+        await until(task.done)
+
+
 async def test_every_replica_computes_the_largest_batch_at_once() -> None:
     fakes = [FakeClassifier(held=True), FakeClassifier(held=True)]
     async with warming_up(*fakes) as (batcher, task):

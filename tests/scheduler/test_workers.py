@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import structlog
 from valence_service.core.errors import ModelFailed, Unhealthy
-from valence_service.scheduler import recovery, worker
+from valence_service.scheduler import worker
 from valence_service.scheduler.backlog import Backlog
 from valence_service.scheduler.batcher import Batcher
 
@@ -23,10 +23,7 @@ from tests.scheduler.fakes import (
 )
 from tests.support.waiting import until
 
-
-@pytest.fixture(autouse=True)
-def _recovers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "RECOVERY_SECONDS", 0)
+pytestmark = pytest.mark.usefixtures("recovers_at_once")
 
 
 def fails_once(

@@ -76,7 +76,9 @@ class Worker:
             if not self.replica.well:
                 await self._recovery.run()
                 self._on_change()
-            await queue.arrived.wait()
+            # Others may have cleared the event that announced them, while this replica computed.
+            if self._warm_up is None and not self._check_due:
+                await queue.arrived.wait()
             if self._warm_up is not None and not queue.closed:
                 warm_up, self._warm_up = self._warm_up, None
                 with warm_up.settled():
