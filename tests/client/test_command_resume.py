@@ -85,7 +85,11 @@ async def test_killed_again_and_again(
 
 
 @pytest.mark.parametrize(
-    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+    ("signum", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="SIGINT"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.full),
+    ],
 )
 async def test_stopped_it_says_how_to_go_on(
     tiny: Server, reviews: Path, tmp_path: Path, signum: signal.Signals, code: int
@@ -105,6 +109,7 @@ async def test_stopped_it_says_how_to_go_on(
     assert records(output) == rows(reviews)
 
 
+@pytest.mark.full
 async def test_a_server_that_goes_leaves_an_output_to_go_on_with(
     reviews: Path, tmp_path: Path, tiny: Server, two_labels: str
 ) -> None:

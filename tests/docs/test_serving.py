@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from valence_service.settings import read_settings
 
 from tests.docs.documents import Example, examples
 from tests.support import certificates
@@ -44,7 +46,17 @@ def folder(two_labels: str, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("line", [pytest.param(line, id=f"{at}") for at, line in lines()])
+LINES = pytest.mark.parametrize("line", [pytest.param(line, id=f"{at}") for at, line in lines()])
+
+
+@LINES
+def test_a_line_has_flags_that_go_together(line: str) -> None:
+    words = shlex.split(line, comments=True)
+    read_settings(words[words.index("valence-serve") + 1 :])
+
+
+@pytest.mark.full
+@LINES
 def test_a_line_that_serves(line: str, folder: Path, two_labels: str) -> None:
     for theirs, ours in HERE.items():
         line = line.replace(theirs, ours)

@@ -119,6 +119,7 @@ exec "$@"
 """
 
 
+@pytest.mark.full
 def test_the_embedded_model_needs_no_home_no_known_user_and_no_place_to_write() -> None:
     within = require("env", "-i", "unshare", "-m", *shell(READ_ONLY), *UNKNOWN_USER)
     with launched(*QUICK, within=within) as server:
@@ -127,6 +128,7 @@ def test_the_embedded_model_needs_no_home_no_known_user_and_no_place_to_write() 
         assert server.end() == 0
 
 
+@pytest.mark.full
 def test_a_cache_without_a_home_is_warned_of(two_labels: str) -> None:
     within = require("env", "-i", *UNKNOWN_USER)
     with launched("--model", two_labels, "--engine", "openvino", within=within) as server:

@@ -36,7 +36,7 @@ def check_unhealthy(error: object) -> None:
     assert (error.code(), told(error).reason) == (grpc.StatusCode.UNAVAILABLE, "UNHEALTHY")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.full)])
 async def test_a_model_that_hangs_is_given_up_and_its_callers_are_told(
     model: tuple[str, ...], answers: Answers, workers: int
 ) -> None:
@@ -61,6 +61,7 @@ async def test_a_model_that_hangs_is_given_up_and_its_callers_are_told(
     assert any("the model no longer answers" in line for line in server.log)
 
 
+@pytest.mark.full
 async def test_a_lone_replica_that_hangs_is_replaced(
     model: tuple[str, ...], answers: Answers
 ) -> None:
@@ -138,6 +139,7 @@ async def test_what_a_broken_replica_leaves_the_other_one_answers(
             answers.check(answers.text(number), response.sentiment)
 
 
+@pytest.mark.full
 async def test_beside_a_replica_that_hangs_the_other_one_serves_on(
     model: tuple[str, ...], answers: Answers
 ) -> None:
@@ -151,6 +153,7 @@ async def test_beside_a_replica_that_hangs_the_other_one_serves_on(
         answers.check(answers.text(0), response.sentiment)
 
 
+@pytest.mark.full
 async def test_a_slow_model_does_not_fall_to_its_first_full_batch(
     model: tuple[str, ...], answers: Answers
 ) -> None:
@@ -164,6 +167,7 @@ async def test_a_slow_model_does_not_fall_to_its_first_full_batch(
         answers.check(text, result.sentiment)
 
 
+@pytest.mark.full
 def test_a_model_that_hangs_from_the_start_is_given_up(model: tuple[str, ...]) -> None:
     flags = (*model, "--hang-seconds", "2")
     with launched(*flags, python=MISBEHAVING, env={"HANGS_ON": CANARY}) as server:

@@ -15,7 +15,7 @@ TEXTS = 30_000
 TEXT_BYTES = 4_000
 WARM = 100
 GROWTH_BYTES = 30 << 20
-CALLS = 50
+CALLS = 20
 # Left to itself grpc's client reads megabytes ahead, and answers are small.
 NO_LOOKAHEAD = {"http2.bdp_probe": 0, "http2.lookahead_bytes": 1 << 16}
 PATIENCE_SECONDS = 120

@@ -6,12 +6,14 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 from valence_service.core.errors import DeadlinePassed, Draining, ModelFailed, Overloaded, Unhealthy
 from valence_service.core.sentiment import Answer
@@ -237,10 +239,13 @@ class BatcherMachine(World):
             assert numbers == sorted(numbers)
 
 
-TestBatcher = BatcherMachine.TestCase
-TestBatcher.settings = settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=150,
-    stateful_step_count=30,
-)
+SETTINGS = settings(derandomize=True, deadline=None, stateful_step_count=30)
+
+
+def test_any_few_callers() -> None:
+    run_state_machine_as_test(BatcherMachine, settings=settings(SETTINGS, max_examples=50))
+
+
+@pytest.mark.full
+def test_any_callers() -> None:
+    run_state_machine_as_test(BatcherMachine, settings=settings(SETTINGS, max_examples=500))

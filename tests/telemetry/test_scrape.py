@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -145,21 +145,16 @@ def _posts(peer: socket.socket) -> None:
     assert b" 405 " in peer.recv(4096).splitlines()[0]
 
 
-@pytest.mark.parametrize("does", [_says_nothing, _vanishes, _talks_nonsense, _posts])
-def test_a_bad_peer_keeps_nobody_from_scraping(
-    two_labels: str, does: Callable[[socket.socket], None]
-) -> None:
+def test_bad_peers_keep_nobody_from_scraping(two_labels: str) -> None:
     with launched("--model", two_labels, *METRICS) as server:
         metrics = server.event("SERVING")["metrics"]
         host, _, port = metrics.rpartition(":")
-        peers = [socket.create_connection((host, int(port))) for _ in range(20)]
-        try:
-            for peer in peers:
-                does(peer)
-            assert scrape(metrics).value("valence_serving") == 1
-        finally:
-            for peer in peers:
-                peer.close()
+        for does in (_says_nothing, _vanishes, _talks_nonsense, _posts):
+            with ExitStack() as peers:
+                for _ in range(20):
+                    peer = peers.enter_context(socket.create_connection((host, int(port))))
+                    does(peer)
+                assert scrape(metrics).value("valence_serving") == 1, does.__name__
         assert server.end() == 0
         assert all(line.startswith("{") for line in server.lines()), "the log is lines of JSON"
 
