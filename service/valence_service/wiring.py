@@ -26,7 +26,7 @@ from valence_service.scheduler.canary import Canary
 from valence_service.serving.service import SentimentService
 from valence_service.telemetry.start import read_trace_exporters, start_traces
 from valence_service.transports.auth import Authenticator, BadTokens, Tokens
-from valence_service.transports.grpc.contract import METHODS, SERVICE_NAME
+from valence_service.transports.contract import METHODS, SERVICE_NAME
 from valence_service.transports.grpc.server import ConnectionLimits, GrpcTransport
 from valence_service.transports.tls import Certificates
 from valence_service.transports.transport import CannotListen

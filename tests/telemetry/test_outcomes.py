@@ -14,7 +14,7 @@ from valence.v1 import sentiment_pb2 as pb
 from valence_service.core.call import Telemetry
 from valence_service.core.errors import REFUSALS, Draining, Starting, Unhealthy
 from valence_service.telemetry.metrics import Metrics
-from valence_service.transports.grpc.contract import METHODS
+from valence_service.transports.contract import METHODS
 
 from tests.support.classifier import POISON
 from tests.support.waiting import until

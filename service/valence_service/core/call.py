@@ -92,7 +92,7 @@ class CallScope:
     """One call from its arrival to its end: ``with CallScope(...) as call``.
 
     Every call passes through one, so it must be quick. A transport makes it from its own request,
-    and overrides ``_failed`` where its exceptions tell how the call ended.
+    and overrides ``_outcome`` where it knows better how the call ended.
     """
 
     __slots__ = (
@@ -154,7 +154,7 @@ class CallScope:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         seconds = now() - self._started
-        outcome = Outcome.OK if kind is None else self._failed(kind)
+        outcome = self._outcome(kind)
         if self._meter:
             self._meter.ended(self.method, outcome.name, seconds)
         if self._span:
@@ -168,8 +168,10 @@ class CallScope:
                 seconds=round(seconds, 6),
             )
 
-    def _failed(self, kind: type[BaseException]) -> Outcome:
-        """Return the outcome of a call that ended with an exception of this type."""
+    def _outcome(self, kind: type[BaseException] | None) -> Outcome:
+        """Return how a call ended, with an exception of this type or without one."""
+        if kind is None:
+            return Outcome.OK
         return Outcome.INTERNAL if issubclass(kind, Exception) else Outcome.CANCELLED
 
 

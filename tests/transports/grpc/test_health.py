@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from valence.v1 import sentiment_pb2 as pb
-from valence_service.transports.grpc.contract import SERVICE_NAME
+from valence_service.transports.contract import SERVICE_NAME
 
 from tests.transports.grpc.conftest import Service
 

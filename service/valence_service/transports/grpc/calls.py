@@ -64,7 +64,9 @@ class GrpcCall(CallScope):
         self._context = context
         context.set_trailing_metadata(((REQUEST_ID, self.request_id),))
 
-    def _failed(self, kind: type[BaseException]) -> Outcome:
+    def _outcome(self, kind: type[BaseException] | None) -> Outcome:
+        if kind is None:
+            return Outcome.OK
         if issubclass(kind, grpc.aio.AbortError):
             # grpc.aio keeps a number, and its types say otherwise.
             code: Any = self._context.code()

@@ -11,7 +11,7 @@ from valence.v1 import sentiment_pb2 as pb
 from valence_service.transports.grpc import health, reflection
 from valence_service.transports.grpc.authentication import Authentication
 from valence_service.transports.grpc.calls import Reads, Wrapper
-from valence_service.transports.grpc.contract import SERVICE_NAME
+from valence_service.transports.contract import SERVICE_NAME
 from valence_service.transports.grpc.listening import listen
 from valence_service.transports.grpc.servicer import SentimentServicer
 

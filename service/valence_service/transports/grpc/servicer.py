@@ -12,7 +12,7 @@ from valence_service.core.errors import MalformedMessage
 from valence_service.serving.options import StreamOptions
 from valence_service.serving.stream import StreamRequest
 from valence_service.transports.grpc.calls import Undecodable
-from valence_service.transports.grpc.messages import Replies, read_order, read_overlength
+from valence_service.transports.messages import Replies, read_order, read_overlength
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

@@ -10,7 +10,7 @@ from valence.v1 import sentiment_pb2 as pb
 from valence_service.core.errors import InvalidField
 from valence_service.core.sentiment import Polarity
 from valence_service.serving.options import Order, Overlength
-from valence_service.transports.grpc.status import item_status
+from valence_service.transports.status import item_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
