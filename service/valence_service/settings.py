@@ -199,6 +199,19 @@ class Settings(BaseSettings):
         min_length=1,
         description="address of the metrics port: plain HTTP, open to all who can connect",
     )
+    http_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port for JSON, Connect, gRPC-Web and the page; 0 takes a free one; without "
+        "it, no HTTP",
+    )
+    http_host: str = Field("127.0.0.1", min_length=1, description="address of the HTTP port")
+    http_allowed_origins: str = Field(
+        "",
+        description="origins whose pages may call the HTTP port, separated by commas, such as "
+        "https://example.com; * is all",
+    )
     allow_pickle: CliImplicitFlag[bool] = Field(
         default=False,
         description="also load weights from pickle files; they can run code: use it only for "
@@ -212,9 +225,12 @@ class Settings(BaseSettings):
             raise ValueError("--tls-certificate and --tls-key go together: give both")
         if self.tls_client_ca and not self.tls_certificate:
             raise ValueError("--tls-client-ca needs --tls-certificate and --tls-key")
-        if not (self.tls_certificate or self.insecure or _is_loopback(self.host)):
+        hosts = {"--host": self.host, "--http-host": self.http_host}
+        for flag, host in hosts.items():
+            if self.tls_certificate or self.insecure or _is_loopback(host):
+                continue
             raise ValueError(
-                f"--host {self.host} lets other machines connect, and in plaintext anyone on the "
+                f"{flag} {host} lets other machines connect, and in plaintext anyone on the "
                 "way reads along: give --tls-certificate and --tls-key, or say --insecure"
             )
         return self

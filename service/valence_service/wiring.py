@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from valence_service.core.classifier import LoadedModel
     from valence_service.settings import Settings
     from valence_service.telemetry.metrics import Metrics
+    from valence_service.transports.http.transport import HttpTransport
+    from valence_service.transports.transport import Transport
 
 log = structlog.get_logger()
 
@@ -49,6 +51,7 @@ def wire(settings: Settings) -> Lifecycle:
     readiness = Readiness()
     metrics = _metrics(settings, service, readiness)
     traces = start_traces(SERVICE_NAME, read_trace_exporters())
+    telemetry = Telemetry(metrics, traces)
     transport = GrpcTransport(
         service,
         readiness,
@@ -57,20 +60,27 @@ def wire(settings: Settings) -> Lifecycle:
             idle_seconds=settings.max_connection_idle_seconds,
             age_seconds=settings.max_connection_age_seconds,
         ),
-        Telemetry(metrics, traces),
+        telemetry,
         authenticator=_authenticator(settings),
         public_health=settings.public_health,
         public_reflection=settings.public_reflection,
     )
     address = transport.listen(settings.host, settings.port, _certificates(settings))
+    transports: list[Transport] = [transport]
     addresses = {"address": address}
+    if settings.http_port is not None:
+        http = _http_transport(settings, service, readiness, telemetry)
+        addresses["http"] = http.listen(
+            settings.http_host, settings.http_port, _certificates(settings)
+        )
+        transports.append(http)
     if metrics:
         addresses["metrics"] = _listen_for_scrapes(settings, metrics)
     cores = usable_cores(settings.cores)
     return Lifecycle(
         service=service,
         readiness=readiness,
-        transports=[transport],
+        transports=transports,
         model_name=settings.model or "the embedded model",
         load=functools.partial(
             load_model,
@@ -137,6 +147,25 @@ def _metrics(settings: Settings, service: SentimentService, readiness: Readiness
         max_batch_texts=settings.max_batch_texts,
         serving=lambda: readiness.serving,
         open_streams=lambda: service.open_streams,
+    )
+
+
+def _http_transport(
+    settings: Settings, service: SentimentService, readiness: Readiness, telemetry: Telemetry
+) -> HttpTransport:
+    try:
+        from valence_service.transports.http.transport import HttpTransport
+    except ImportError as error:
+        raise CannotListen(
+            f"--http-port needs {error.name}: pip install 'valence-service[http]'"
+        ) from error
+    return HttpTransport(
+        service,
+        readiness,
+        telemetry,
+        authenticator=_authenticator(settings),
+        origins=[o.strip() for o in settings.http_allowed_origins.split(",") if o.strip()],
+        idle_seconds=settings.max_connection_idle_seconds,
     )
 
 

@@ -12,6 +12,7 @@ class Kind(enum.Enum):
     INVALID_FIELD = "INVALID_FIELD"
     MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
     UNAUTHENTICATED = "UNAUTHENTICATED"
+    UNKNOWN_MODEL = "UNKNOWN_MODEL"
     OVERLOADED = "OVERLOADED"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     STARTING = "STARTING"
@@ -54,6 +55,13 @@ class Unauthenticated(ValenceError):
 
     kind = Kind.UNAUTHENTICATED
     refusal = "unauthenticated"
+
+
+class UnknownModel(ValenceError):
+    """No model of that name is served."""
+
+    kind = Kind.UNKNOWN_MODEL
+    refusal = "unknown_model"
 
 
 class Overloaded(ValenceError):
@@ -115,6 +123,7 @@ REFUSALS = (
     "invalid_field",
     "malformed_message",
     "unauthenticated",
+    "unknown_model",
     "deadline",
     "queue_full",
     "starting",

@@ -15,7 +15,11 @@ def check_text(text: str, field: str, limits: Limits) -> None:
     """Refuse a text that is blank or too large."""
     if not text or text.isspace():
         raise InvalidField(field, "is empty or only white space")
-    size = len(text) if text.isascii() else len(text.encode())
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        # JSON can write one; protobuf cannot.
+        raise InvalidField(field, "has a lone surrogate, which is no character") from None
     if size > limits.max_text_bytes:
         raise InvalidField(field, f"has {size} bytes, over the limit of {limits.max_text_bytes}")
 

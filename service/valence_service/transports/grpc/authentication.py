@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from valence_service.core.call import Telemetry
-from valence_service.transports.grpc.calls import GrpcCall
 from valence_service.transports.contract import METHODS, SERVICE_NAME
+from valence_service.transports.grpc.calls import GrpcCall
 from valence_service.transports.grpc.status import abort
 
 if TYPE_CHECKING:

@@ -167,20 +167,20 @@ class Wrapper:
 
     def unary(
         self,
-        answer: Callable[[Any, Context], Awaitable[Any]],
+        name: str,
+        answer: Callable[[Any], Awaitable[Any]],
         request: type[Message],
         response: type[Message],
         *,
         admit: Callable[[CallScope], None],
     ) -> Any:
         """Wrap a method that answers one message; admit refuses a call before it is read."""
-        name = answer.__name__
 
         async def handle(_: AsyncIterator[Any], context: Context) -> Any:
             with GrpcCall(self.telemetry, name, context) as call:
                 try:
                     admit(call)
-                    return await answer(await self.reads.only(context, name), context)
+                    return await answer(await self.reads.only(context, name))
                 except Exception as error:
                     # Not a cancellation: then the client has gone, or its deadline has passed.
                     await abort(context, error)
@@ -191,17 +191,17 @@ class Wrapper:
 
     def stream(
         self,
-        answer: Callable[[Any, Context], AsyncGenerator[Any]],
+        name: str,
+        answer: Callable[[Any], AsyncGenerator[Any]],
         request: type[Message],
         response: type[Message],
     ) -> Any:
         """Wrap a method that answers many messages."""
-        name = answer.__name__
 
         async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             with GrpcCall(self.telemetry, name, context):
                 try:
-                    async with aclosing(answer(requests, context)) as responses:
+                    async with aclosing(answer(requests)) as responses:
                         async for reply in responses:
                             yield reply
                 except Exception as error:

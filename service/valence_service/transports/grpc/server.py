@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from valence.v1 import sentiment_pb2 as pb
 
+from valence_service.transports.contract import SERVICE_NAME
 from valence_service.transports.grpc import health, reflection
 from valence_service.transports.grpc.authentication import Authentication
 from valence_service.transports.grpc.calls import Reads, Wrapper
-from valence_service.transports.contract import SERVICE_NAME
 from valence_service.transports.grpc.listening import listen
 from valence_service.transports.grpc.servicer import SentimentServicer
 
@@ -109,19 +109,27 @@ def _contract(service: SentimentService, wrapper: Wrapper) -> dict[str, Any]:
         "Classify": wrapper.unary(
             # The time that a batch takes depends on its texts, so only a call of one text can be
             # admitted before it is read.
-            servicer.Classify,
+            "Classify",
+            servicer.classify,
             pb.ClassifyRequest,
             pb.ClassifyResponse,
             admit=servicer.admit,
         ),
         "BatchClassify": wrapper.unary(
-            servicer.BatchClassify, pb.BatchClassifyRequest, pb.BatchClassifyResponse, admit=ready
+            "BatchClassify",
+            servicer.batch_classify,
+            pb.BatchClassifyRequest,
+            pb.BatchClassifyResponse,
+            admit=ready,
         ),
         "StreamClassify": wrapper.stream(
-            servicer.StreamClassify, pb.StreamClassifyRequest, pb.StreamClassifyResponse
+            "StreamClassify",
+            servicer.stream_classify,
+            pb.StreamClassifyRequest,
+            pb.StreamClassifyResponse,
         ),
         "GetModel": wrapper.unary(
-            servicer.GetModel, pb.GetModelRequest, pb.GetModelResponse, admit=ready
+            "GetModel", servicer.get_model, pb.GetModelRequest, pb.GetModelResponse, admit=ready
         ),
     }
 

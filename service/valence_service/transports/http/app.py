@@ -1,0 +1,106 @@
+"""The paths of the HTTP port."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import FileResponse, JSONResponse
+from starlette.routing import Route
+
+from valence_service.core.call import REQUEST_ID, Outcome
+from valence_service.transports.contract import METHODS
+from valence_service.transports.http.calls import Endpoint
+from valence_service.transports.http.connect import PATH, STREAM_PATH, ConnectApp
+from valence_service.transports.http.errors import json_error
+from valence_service.transports.http.json_api import JsonApi
+from valence_service.transports.http.ndjson import StreamEndpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from valence_service.core.readiness import Readiness
+    from valence_service.serving.service import SentimentService
+    from valence_service.transports.http.calls import Gate
+
+STATIC = Path(__file__).parent / "static"
+# What browsers' clients of Connect, gRPC-Web and traces send and read.
+REQUEST_HEADERS = (
+    *("authorization", "content-type", "connect-protocol-version", "connect-timeout-ms"),
+    *("grpc-timeout", "x-grpc-web", "x-user-agent", "traceparent", REQUEST_ID),
+)
+RESPONSE_HEADERS = (
+    *("grpc-status", "grpc-message", "grpc-status-details-bin"),
+    *("retry-after", REQUEST_ID),
+)
+
+
+def make_app(
+    service: SentimentService, readiness: Readiness, gate: Gate, *, origins: Sequence[str]
+) -> Starlette:
+    """Return the ASGI application. Pages of the origins may call it; others may not."""
+    api = JsonApi(service)
+    connect = ConnectApp(service, gate)
+    routes = [
+        Route("/", _home, methods=["GET"]),
+        Route("/healthz", _alive, methods=["GET"]),
+        Route("/readyz", _ready(readiness), methods=["GET"]),
+        Route(
+            "/analyze",
+            Endpoint(gate, "Classify", api.analyze, admit=service.admit),
+            methods=["POST"],
+        ),
+        Route("/models/{name:path}", Endpoint(gate, "BatchClassify", api.infer), methods=["POST"]),
+        Route(STREAM_PATH, StreamEndpoint(service, gate), methods=["POST"]),
+        *(Route(f"{PATH}/{name}", connect, methods=["POST"]) for name in METHODS),
+    ]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=REQUEST_HEADERS,
+        expose_headers=RESPONSE_HEADERS,
+        max_age=7200,
+    )
+    return Starlette(
+        routes=routes,
+        middleware=[cors] if origins else [],
+        exception_handlers={HTTPException: _no_such_path},
+    )
+
+
+async def _home(request: Request) -> Response:
+    if "text/html" in request.headers.get("accept", ""):
+        return FileResponse(STATIC / "index.html")
+    return JSONResponse({"message": "AI Server is running"})
+
+
+async def _alive(_: Request) -> Response:
+    return JSONResponse({"status": "alive"})
+
+
+def _ready(readiness: Readiness) -> Callable[[Request], Awaitable[Response]]:
+    async def ready(_: Request) -> Response:
+        if readiness.serving:
+            return JSONResponse({"status": "SERVING"})
+        return JSONResponse({"status": "NOT_SERVING"}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    return ready
+
+
+async def _no_such_path(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    there = ", ".join(route.path for route in request.app.routes)
+    message = f"{request.method} {request.url.path} is not here: there are {there}"
+    response = json_error(Outcome.NOT_FOUND, message, HTTPStatus(error.status_code))
+    response.headers.update(error.headers or {})
+    return response

@@ -1,0 +1,162 @@
+"""A call over HTTP: its scope, its token, its deadline, and the error that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from valence_service.core.call import REQUEST_ID, CallScope, Outcome, Telemetry
+from valence_service.core.errors import DeadlinePassed
+from valence_service.transports.http.bodies import Bodies, ClientGone
+from valence_service.transports.http.errors import error_response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from starlette.responses import Response
+    from starlette.types import Message, Receive, Scope, Send
+
+    from valence_service.core.errors import Unauthenticated
+    from valence_service.transports.auth import Authenticator
+
+# The header of Connect, which every path takes, and that of gRPC-Web.
+TIMEOUT = "connect-timeout-ms"
+GRPC_TIMEOUT = "grpc-timeout"
+_GRPC_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
+_UNIT_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+MAX_TIMEOUT_DIGITS = 10
+
+
+class HttpCall(CallScope):
+    """A call over HTTP. Its outcome is set by whoever answers it."""
+
+    __slots__ = ("headers", "outcome", "refusal")
+
+    def __init__(self, telemetry: Telemetry, method: str, scope: Scope) -> None:
+        self.headers: dict[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        self.outcome = Outcome.OK
+        self.refusal: Unauthenticated | None = None
+        timeout = timeout_seconds(self.headers)
+        super().__init__(
+            telemetry,
+            method,
+            metadata=self.headers,
+            peer=lambda: _peer(scope),
+            deadline=None if timeout is None else asyncio.get_running_loop().time() + timeout,
+        )
+
+    def _outcome(self, kind: type[BaseException] | None) -> Outcome:
+        return self.outcome if kind is None else Outcome.CANCELLED
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What each call passes first."""
+
+    telemetry: Telemetry
+    authenticator: Authenticator | None
+    bodies: Bodies
+
+    def open(self, method: str, scope: Scope) -> HttpCall:
+        """Return the scope of a call, with its refusal where its token is missing or wrong."""
+        authorization = _header(scope, b"authorization")
+        if self.authenticator is None or self.authenticator.accepts(authorization):
+            return HttpCall(self.telemetry, method, scope)
+        # Strangers are counted, and write nothing into the traces.
+        call = HttpCall(Telemetry(meter=self.telemetry.meter), method, scope)
+        call.refusal = self.authenticator.refusal(authorization, lambda: call.peer)
+        return call
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of the contract at a path of its own: an ASGI application."""
+
+    gate: Gate
+    method: str
+    answer: Callable[[HttpCall, bytes, Scope], Awaitable[Response]]
+    admit: Callable[[HttpCall], None] | None = None
+    """Refuses a call before its body is read."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call, or tell why there is no answer."""
+        with self.gate.open(self.method, scope) as call:
+            try:
+                async with asyncio.timeout_at(call.deadline) as timeout:
+                    if call.refusal:
+                        raise call.refusal
+                    if self.admit:
+                        self.admit(call)
+                    body = await self.gate.bodies.read(call.headers, receive)
+                    async with leaving_with_client(receive, timeout):
+                        response = await self.answer(call, body, scope)
+            except ClientGone:
+                call.outcome = Outcome.CANCELLED
+                return
+            except Exception as error:
+                if isinstance(error, TimeoutError) and timeout.expired():
+                    error = DeadlinePassed("the deadline has passed before the answer came")
+                response = error_response(call, error)
+            await response(scope, receive, with_request_id(send, call))
+
+
+@asynccontextmanager
+async def leaving_with_client(receive: Receive, timeout: asyncio.Timeout) -> AsyncIterator[None]:
+    """Stop what is awaited once the client has closed the connection: raise ClientGone."""
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        timeout.reschedule(asyncio.get_running_loop().time())
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if gone:
+            raise ClientGone from None
+        raise
+    finally:
+        watching.cancel()
+
+
+def with_request_id(send: Send, call: CallScope) -> Send:
+    """Give the response the call's id."""
+
+    async def send_with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            header = (REQUEST_ID.encode(), call.request_id.encode())
+            message["headers"] = [*message.get("headers", ()), header]
+        await send(message)
+
+    return send_with_id
+
+
+def timeout_seconds(headers: dict[str, str]) -> float | None:
+    """Return the time that a client gives its call; None where it gives none that can be read."""
+    milliseconds = headers.get(TIMEOUT, "")
+    if milliseconds.isdecimal() and milliseconds.isascii():
+        if len(milliseconds) <= MAX_TIMEOUT_DIGITS:
+            return int(milliseconds) / 1e3
+    elif found := _GRPC_TIMEOUT.fullmatch(headers.get(GRPC_TIMEOUT, "")):
+        return int(found[1]) * _UNIT_SECONDS[found[2]]
+    return None
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    """Return the first header of that name, or an empty string."""
+    found: bytes = next((value for key, value in scope["headers"] if key == name), b"")
+    return found.decode("latin-1")
+
+
+def _peer(scope: Scope) -> str:
+    host, port = scope.get("client") or ("unknown", 0)
+    return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"

@@ -1,0 +1,119 @@
+"""The forms of JSON that people bring: the tutorial's, and that of Hugging Face's servers."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse
+
+from valence_service.core.errors import InvalidField, UnknownModel
+from valence_service.serving.options import Overlength
+from valence_service.transports.http.errors import BadBody
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.responses import Response
+    from starlette.types import Scope
+
+    from valence_service.core.sentiment import Answer
+    from valence_service.serving.service import SentimentService
+    from valence_service.transports.http.calls import HttpCall
+
+
+class JsonApi:
+    """Answers bodies of JSON with JSON."""
+
+    def __init__(self, service: SentimentService) -> None:
+        self._service = service
+
+    async def analyze(self, call: HttpCall, body: bytes, _: Scope) -> Response:
+        """Answer ``{"text": "…"}`` with ``{"label": "…", "score": 0.99}``."""
+        text = _text(_object(call, body), "text")
+        answer = await self._service.classify(call, text, Overlength.TRUNCATE)
+        top = answer.sentiment.scores[0]
+        return JSONResponse({"label": top.label, "score": top.score})
+
+    async def infer(self, call: HttpCall, body: bytes, scope: Scope) -> Response:
+        """Answer ``{"inputs": "…"}``, or a list of texts, with every label of each text."""
+        self._check_name(scope["path_params"]["name"])
+        request = _object(call, body)
+        top = _top_k(request)
+        inputs = request.get("inputs")
+        if isinstance(inputs, list):
+            texts = [_string(text, f"inputs[{index}]") for index, text in enumerate(inputs)]
+            answers = await self._batch(call, texts)
+        else:
+            text = _text(request, "inputs")
+            try:
+                answers = [await self._service.classify(call, text, Overlength.TRUNCATE)]
+            except InvalidField as error:
+                raise InvalidField("inputs", error.description) from None
+        return JSONResponse([_scores(answer, top) for answer in answers])
+
+    async def _batch(self, call: HttpCall, texts: Sequence[str]) -> list[Answer]:
+        """Answer all of the texts. Raise the first error: this form has none for one text."""
+        answers = []
+        try:
+            for result in await self._service.classify_batch(call, texts, Overlength.TRUNCATE):
+                if isinstance(result, Exception):
+                    raise result
+                answers.append(result)
+        except InvalidField as error:
+            raise InvalidField(
+                error.field.replace("texts", "inputs", 1), error.description
+            ) from None
+        return answers
+
+    def _check_name(self, name: str) -> None:
+        served = self._service.model().name
+        if name != served:
+            raise UnknownModel(f"no model {name!r} is served here: there is {served!r}")
+
+
+def parse_json(body: bytes) -> Any:
+    """Return the value of a JSON text. Raise BadBody."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadBody("the body is not JSON in UTF-8") from None
+
+
+def _object(call: HttpCall, body: bytes) -> dict[str, Any]:
+    content_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise BadBody(
+            f"the body is declared as {content_type or 'nothing'}: send JSON, and the header "
+            "content-type: application/json",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        )
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        raise BadBody("the body is not a JSON object")
+    return value
+
+
+def _text(request: dict[str, Any], field: str) -> str:
+    if field not in request:
+        raise InvalidField(field, "is missing")
+    return _string(request[field], field)
+
+
+def _string(value: object, field: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidField(field, f"is a {type(value).__name__} of JSON, not a string")
+    return value
+
+
+def _top_k(request: dict[str, Any]) -> int | None:
+    parameters = request.get("parameters") or {}
+    top = parameters.get("top_k") if isinstance(parameters, dict) else parameters
+    if top is not None and (not isinstance(top, int) or isinstance(top, bool) or top < 1):
+        raise InvalidField("parameters.top_k", "is not a number of labels")
+    return top
+
+
+def _scores(answer: Answer, top: int | None) -> list[dict[str, Any]]:
+    return [{"label": s.label, "score": s.score} for s in answer.sentiment.scores[:top]]

@@ -1,0 +1,177 @@
+"""A stream as lines of JSON: one request a line in, one result a line out, as they are ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from google.protobuf.json_format import MessageToDict
+from valence.v1 import sentiment_pb2 as pb
+
+from valence_service.core.call import Outcome
+from valence_service.core.errors import DeadlinePassed, InvalidField, MalformedMessage
+from valence_service.core.failure import explain
+from valence_service.serving.options import StreamOptions
+from valence_service.serving.stream import StreamRequest
+from valence_service.transports.http.bodies import ClientGone
+from valence_service.transports.http.calls import with_request_id
+from valence_service.transports.http.errors import error_body, error_response
+from valence_service.transports.messages import Replies, read_order, read_overlength
+from valence_service.transports.status import OUTCOMES, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from valence_service.serving.service import SentimentService
+    from valence_service.serving.stream import StreamResult
+    from valence_service.transports.http.calls import Gate, HttpCall
+
+# Around a text in its line: the id, the names, and the escapes of JSON.
+ESCAPED_BYTES = 6
+LINE_BYTES = 4096
+
+
+class StreamEndpoint:
+    """StreamClassify over one request of HTTP: an ASGI application."""
+
+    def __init__(self, service: SentimentService, gate: Gate) -> None:
+        self._service = service
+        self._gate = gate
+        self._max_line_bytes = ESCAPED_BYTES * service.limits.max_text_bytes + LINE_BYTES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one stream. Its last line says whether it ended whole."""
+        with self._gate.open("StreamClassify", scope) as call:
+            send = with_request_id(send, call)
+            try:
+                if call.refusal:
+                    raise call.refusal
+                options = _options(scope["query_string"])
+                replies = Replies(self._service.model(), self._service.limits)
+                stream = self._service.stream(call)
+            except Exception as error:
+                await error_response(call, error)(scope, receive, send)
+                return
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": HTTPStatus.OK,
+                    "headers": [(b"content-type", b"application/x-ndjson")],
+                }
+            )
+            lines = _lines(receive, self._max_line_bytes)
+            async with stream:
+                results = stream.results(lines, read=_read, read_options=lambda _: options)
+                end = await _answer(call, results, replies, send)
+            await send({"type": "http.response.body", "body": _line(end), "more_body": False})
+
+
+async def _answer(
+    call: HttpCall, results: AsyncIterator[StreamResult], replies: Replies, send: Send
+) -> dict[str, Any]:
+    """Send a line for each result; return the last line."""
+    answered = failed = 0
+    try:
+        async with asyncio.timeout_at(call.deadline) as timeout:
+            async for item in results:
+                if isinstance(item.result, Exception):
+                    failed += 1
+                else:
+                    answered += 1
+                body = _line(_result(replies, item))
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+    except ClientGone:
+        call.outcome = Outcome.CANCELLED
+        return {}
+    except Exception as error:
+        if isinstance(error, TimeoutError) and timeout.expired():
+            error = DeadlinePassed("the deadline has passed before the stream has ended")
+        call.refused(error)
+        failure = explain(error)
+        call.outcome = OUTCOMES[failure.kind]
+        counts = {"answered": answered, "failed": failed}
+        return {"end": {"complete": False, **counts, "error": error_body(status_of(failure))}}
+    return {"end": {"complete": True, "answered": answered, "failed": failed}}
+
+
+async def _lines(receive: Receive, max_bytes: int) -> AsyncIterator[bytes | MalformedMessage]:
+    """Yield each line that is not blank; a line that is too long is skipped, and said to be."""
+    begun = bytearray()
+    skipping = False
+    more = True
+    too_long = MalformedMessage(f"the line has more than {max_bytes} bytes")
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        more = message.get("more_body", False)
+        *whole, rest = (begun + message.get("body", b"")).split(b"\n")
+        if not more:
+            whole, rest = [*whole, rest], bytearray()
+        for line in whole:
+            if skipping:
+                skipping = False
+            elif len(line) > max_bytes:
+                yield too_long
+            elif line.strip():
+                yield bytes(line)
+        if len(rest) > max_bytes and not skipping:
+            skipping = True
+            yield too_long
+        begun = bytearray() if skipping else rest
+
+
+def _read(line: bytes | MalformedMessage) -> StreamRequest | MalformedMessage:
+    if isinstance(line, MalformedMessage):
+        return line
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return MalformedMessage("the line is not JSON in UTF-8")
+    if isinstance(value, str):
+        return StreamRequest("", value)
+    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        return MalformedMessage('the line is neither a string nor an object with a "text"')
+    request_id = value.get("id", "")
+    if not isinstance(request_id, str):
+        return MalformedMessage('the "id" of the line is not a string')
+    return StreamRequest(request_id, value["text"])
+
+
+def _result(replies: Replies, item: StreamResult) -> dict[str, Any]:
+    reply = replies.stream_item(item.id, item.result)
+    if reply.HasField("error"):
+        return {"id": reply.id, "error": error_body(reply.error)}
+    return MessageToDict(reply, always_print_fields_with_no_presence=True)
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n" if value else b""
+
+
+def _options(query: bytes) -> StreamOptions:
+    """Return the options of ``?overlength=reject&order=ready``. Raise InvalidField."""
+    given = {"overlength": "unspecified", "order": "unspecified"}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in given:
+            raise InvalidField(name, f"is no option of a stream: there are {', '.join(given)}")
+        given[name] = value
+    return StreamOptions(
+        read_overlength(_number(pb.Overlength, "overlength", given), "overlength"),
+        read_order(_number(pb.Order, "order", given), "order"),
+    )
+
+
+def _number(enum: Any, name: str, given: Mapping[str, str]) -> int:
+    """Return the number of a value, named without its enum: ``reject``."""
+    values: dict[str, int] = dict(enum.items())
+    prefix = f"{name.upper()}_"
+    if (number := values.get(prefix + given[name].upper())) is not None:
+        return number
+    known = ", ".join(value.removeprefix(prefix).lower() for value in values)
+    raise InvalidField(name, f"{given[name]!r} is none of {known}")

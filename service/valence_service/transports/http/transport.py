@@ -1,0 +1,125 @@
+"""The HTTP transport: uvicorn in the service's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from valence_service.transports.http.app import make_app
+from valence_service.transports.http.bodies import Bodies
+from valence_service.transports.http.calls import Gate
+from valence_service.transports.http.protocol import BoundedProtocol
+from valence_service.transports.http.tls import follow, server_context
+from valence_service.transports.tls import BadCertificate
+from valence_service.transports.transport import CannotListen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from contextlib import AbstractContextManager
+
+    from valence_service.core.call import Telemetry
+    from valence_service.core.limits import Limits
+    from valence_service.core.readiness import Readiness
+    from valence_service.serving.service import SentimentService
+    from valence_service.transports.auth import Authenticator
+    from valence_service.transports.tls import Certificates
+
+BACKLOG = 2048
+LEAST_BODY_BYTES = 16 << 20
+MOST_BODY_BYTES = 2**31 - 1
+FOR_EVER_SECONDS = 10 * 365 * 86400
+
+
+class HttpTransport:
+    """Carries a service over HTTP. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        service: SentimentService,
+        readiness: Readiness,
+        telemetry: Telemetry,
+        *,
+        authenticator: Authenticator | None = None,
+        origins: Sequence[str] = (),
+        idle_seconds: float = 900.0,
+    ) -> None:
+        self._bodies = Bodies(_max_body_bytes(service.limits))
+        gate = Gate(telemetry, authenticator, self._bodies)
+        self._config = uvicorn.Config(
+            make_app(service, readiness, gate, origins=origins),
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=round(idle_seconds) or FOR_EVER_SECONDS,
+        )
+        self._server = _Server(self._config)
+        self._socket: socket.socket | None = None
+        self._following: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def listen(self, host: str, port: int, certificates: Certificates | None = None) -> str:
+        """Take the address and return it, with the port taken. Raise CannotListen."""
+        bracketed = f"[{host}]" if ":" in host else host
+        if certificates:
+            try:
+                context = server_context(certificates)
+            except BadCertificate as error:
+                raise CannotListen(str(error)) from error
+            self._config.ssl_context_factory = lambda _, __: context
+            self._following = functools.partial(follow, context, certificates)
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise CannotListen(
+                f"cannot listen on {bracketed}:{port} for HTTP: {reason}; choose another with "
+                "--http-port or --http-host"
+            ) from error
+        return f"{bracketed}:{self._socket.getsockname()[1]}"
+
+    async def start(self) -> None:
+        """Take connections."""
+        if self._socket is None:
+            raise RuntimeError("listen comes before start")
+        self._tasks.append(asyncio.create_task(self._server.serve([self._socket])))
+        if self._following:
+            self._tasks.append(asyncio.create_task(self._following()))
+
+    def end_idle(self) -> None:
+        """End what clients leave open, such as a call whose body never comes."""
+        self._bodies.end()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Take no more calls; cut off those that have not ended within the grace."""
+        if not self._tasks:
+            return
+        serving, *others = self._tasks
+        for task in others:
+            task.cancel()
+        # uvicorn rounds nothing, and takes 0 for no time at all.
+        self._config.timeout_graceful_shutdown = grace_seconds  # type: ignore[assignment]
+        self._server.should_exit = True
+        await asyncio.gather(serving, *others, return_exceptions=True)
+
+
+class _Server(uvicorn.Server):
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Leave the signals to the lifecycle."""
+        return nullcontext()
+
+
+def _max_body_bytes(limits: Limits) -> int:
+    """Return a size well above every batch within the limits, each character escaped."""
+    largest_batch = 6 * limits.max_batch_texts * (limits.max_text_bytes + 16)
+    return min(MOST_BODY_BYTES, max(LEAST_BODY_BYTES, largest_batch))

@@ -1,0 +1,55 @@
+"""The contract's methods of one message, for every transport that carries its messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from valence.v1 import sentiment_pb2 as pb
+
+from valence_service.core.call import current_call
+from valence_service.transports.messages import Replies, read_overlength
+
+if TYPE_CHECKING:
+    from valence_service.core.call import CallScope
+    from valence_service.serving.service import SentimentService
+
+
+class UnaryMethods:
+    """Answers messages with messages. Each method belongs to the call under way."""
+
+    def __init__(self, service: SentimentService) -> None:
+        self._service = service
+        self._last_replies: Replies | None = None
+
+    def admit(self, call: CallScope) -> None:
+        """Refuse a Classify that cannot be answered in time, before its message is read."""
+        self._service.admit(call)
+
+    def check_ready(self, _: CallScope) -> None:
+        """Refuse a call where no model answers, before its message is read."""
+        self._service.model()
+
+    async def classify(self, request: pb.ClassifyRequest) -> pb.ClassifyResponse:
+        """Answer one text."""
+        replies = self.replies()
+        overlength = read_overlength(request.overlength)
+        answer = await self._service.classify(current_call(), request.text, overlength)
+        return replies.classify(answer)
+
+    async def batch_classify(self, request: pb.BatchClassifyRequest) -> pb.BatchClassifyResponse:
+        """Answer several texts, each with its own result or its own error."""
+        replies, call = self.replies(), current_call()
+        overlength = read_overlength(request.overlength)
+        results = await self._service.classify_batch(call, request.texts, overlength)
+        return replies.batch(results, call.timings)
+
+    async def get_model(self, _: pb.GetModelRequest) -> pb.GetModelResponse:
+        """Say which model answers, and what a request may hold."""
+        return pb.GetModelResponse(model=self.replies().model)
+
+    def replies(self) -> Replies:
+        """Return what makes the replies of the model that answers now. Raise Unavailable."""
+        info = self._service.model()
+        if self._last_replies is None or self._last_replies.info is not info:
+            self._last_replies = Replies(info, self._service.limits)
+        return self._last_replies
