@@ -15,7 +15,7 @@ FLOORS_VENV := .venv-floors
 BENCH_VENVS := .venv-bench
 PEERS := $(patsubst bench/peers/%.txt,%,$(wildcard bench/peers/*.txt))
 PROTO := protos/valence/v1/sentiment.proto
-DISTRIBUTIONS := protos model service[pipeline,telemetry] client[cli]
+DISTRIBUTIONS := protos model service[http,pipeline,telemetry] client[cli]
 PROJECTS := $(wildcard */pyproject.toml)
 
 # The lock: pip installs nothing that is not in it, version and hash. `make lock` renews it.
@@ -37,8 +37,12 @@ UV := uv==0.13.9
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-run: $(VENV)/.service ## set up if needed, then serve on 127.0.0.1:50051 (ARGS="--help" lists the settings)
-	@exec $(BIN)/valence-serve $(ARGS)
+run: $(VENV)/.service ## set up if needed, then serve gRPC on 127.0.0.1:50051 and HTTP on 8080 (ARGS="--help" lists the settings)
+	@port=$${VALENCE_HTTP_PORT-8080}; \
+	if ! $(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', int('$$port' or 0)))" 2>/dev/null; then \
+	  echo "port $$port is taken, so HTTP is off: VALENCE_HTTP_PORT=8081 make run takes another" >&2; port=; \
+	fi; \
+	exec env -u VALENCE_HTTP_PORT $${port:+VALENCE_HTTP_PORT=$$port} $(BIN)/valence-serve $(ARGS)
 
 test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the quick tests (ARGS="tests/scheduler -k cancel" picks some)
 	@$(MAKE) --silent --directory=examples python

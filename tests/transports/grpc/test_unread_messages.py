@@ -13,8 +13,8 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from valence.v1 import sentiment_pb2 as pb
-from valence_service.transports.grpc import calls, reflection
 from valence_service.transports.contract import METHODS, SERVICE_NAME
+from valence_service.transports.grpc import calls, reflection
 
 from tests.support.errors import told
 from tests.support.waiting import until

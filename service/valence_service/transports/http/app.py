@@ -6,6 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from valence_service.core.readiness import Readiness
     from valence_service.serving.service import SentimentService
     from valence_service.transports.http.calls import Gate
 
+log = structlog.get_logger()
 STATIC = Path(__file__).parent / "static"
 # What browsers' clients of Connect, gRPC-Web and traces send and read.
 REQUEST_HEADERS = (
@@ -75,6 +78,20 @@ def make_app(
         middleware=[cors] if origins else [],
         exception_handlers={HTTPException: _no_such_path},
     )
+
+
+class LoggedErrors:
+    """Logs an error that the application raises: uvicorn would show its text to nobody."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        try:
+            await self._app(scope, receive, send)
+        except Exception:
+            log.exception("http_error", path=scope["path"])
 
 
 async def _home(request: Request) -> Response:

@@ -25,7 +25,7 @@ from valence_service.transports.status import OUTCOMES, status_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from valence_service.serving.service import SentimentService
     from valence_service.serving.stream import StreamResult
@@ -105,25 +105,39 @@ async def _lines(receive: Receive, max_bytes: int) -> AsyncIterator[bytes | Malf
     skipping = False
     more = True
     too_long = MalformedMessage(f"the line has more than {max_bytes} bytes")
+    message = await receive()
     while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
         more = message.get("more_body", False)
-        *whole, rest = (begun + message.get("body", b"")).split(b"\n")
-        if not more:
-            whole, rest = [*whole, rest], bytearray()
-        for line in whole:
-            if skipping:
-                skipping = False
-            elif len(line) > max_bytes:
-                yield too_long
-            elif line.strip():
-                yield bytes(line)
-        if len(rest) > max_bytes and not skipping:
-            skipping = True
-            yield too_long
-        begun = bytearray() if skipping else rest
+        # Ask now for what follows, so that a client's leaving shows between two lines.
+        following = asyncio.ensure_future(receive())
+        try:
+            _check_here(message)
+            *whole, begun = (begun + message.get("body", b"")).split(b"\n")
+            if not more:
+                whole.append(begun)
+            for line in whole:
+                if following.done():
+                    _check_here(following.result())
+                if skipping:
+                    skipping = False
+                elif len(line) > max_bytes:
+                    yield too_long
+                elif line.strip():
+                    yield bytes(line)
+            if more and len(begun) > max_bytes:
+                if not skipping:
+                    yield too_long
+                skipping = True
+                begun = bytearray()
+            if more:
+                message = await following
+        finally:
+            following.cancel()
+
+
+def _check_here(message: Message) -> None:
+    if message["type"] == "http.disconnect":
+        raise ClientGone
 
 
 def _read(line: bytes | MalformedMessage) -> StreamRequest | MalformedMessage:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from valence_service.transports.http.app import make_app
+from valence_service.transports.http.app import LoggedErrors, make_app
 from valence_service.transports.http.bodies import Bodies
 from valence_service.transports.http.calls import Gate
 from valence_service.transports.http.protocol import BoundedProtocol
@@ -51,12 +51,14 @@ class HttpTransport:
         self._bodies = Bodies(_max_body_bytes(service.limits))
         gate = Gate(telemetry, authenticator, self._bodies)
         self._config = uvicorn.Config(
-            make_app(service, readiness, gate, origins=origins),
+            LoggedErrors(make_app(service, readiness, gate, origins=origins)),
             http=BoundedProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
             log_config=None,
+            # It would log what strangers can bring about at will; LoggedErrors logs the rest.
+            log_level="critical",
             access_log=False,
             server_header=False,
             proxy_headers=False,

@@ -1,0 +1,120 @@
+"""What a stranger may leave open, and how much he may send."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from valence_service.transports.http import bodies, protocol
+
+from tests.support.waiting import until
+from tests.transports.http.conftest import CONNECT, Service
+
+HEAD = (
+    b"POST %b HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\n\r\n"
+)
+
+
+async def connected(service: Service) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, _, port = service.address.rpartition(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """Everything until the server closes the connection."""
+    async with asyncio.timeout(20):
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /ana", b"GET / HTTP/1.1\r\nx: "])
+async def test_headers_that_do_not_come(
+    service: Service, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.1)
+    reader, writer = await connected(service)
+    writer.write(sent)
+    assert await rest(reader) == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("path", ["/analyze", f"{CONNECT}/Classify"])
+async def test_a_body_that_does_not_come(
+    service: Service, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
+    reader, writer = await connected(service)
+    writer.write(HEAD % (path.encode(), 100) + b'{"text": ')
+    async with asyncio.timeout(20):
+        status = await reader.readline()
+    assert status.split()[1] in {b"408", b"499"}
+    writer.close()
+
+
+@pytest.mark.parametrize("path", ["/analyze", f"{CONNECT}/Classify"])
+async def test_the_end_does_not_wait_for_a_body(service: Service, path: str) -> None:
+    reader, writer = await connected(service)
+    writer.write(HEAD % (path.encode(), 100) + b'{"text": ')
+    await until(lambda: service.transport._bodies._timeouts)
+    service.transport.end_idle()
+    async with asyncio.timeout(20):
+        status = await reader.readline()
+    assert status.split()[1] in {b"503", b"499"}
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a: x\r\n" * 20_000 + b"\r\n",
+        b"\x16\x03\x01 a TLS handshake, perhaps\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    ids=["target", "value", "count", "tls", "http2"],
+)
+async def test_headers_that_are_too_large_or_none(service: Service, head: bytes) -> None:
+    reader, writer = await connected(service)
+    writer.write(head)
+    answer = await rest(reader)
+    assert not answer or answer.split()[1] == b"400"
+    writer.close()
+    assert (await service.http.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/analyze", f"{CONNECT}/Classify"])
+async def test_a_body_that_is_too_large(service: Service, path: str) -> None:
+    reader, writer = await connected(service)
+    size = service.transport._bodies.max_bytes + 1
+    writer.write(HEAD % (path.encode(), size))
+    if path != "/analyze":  # connectrpc reads until it is too much
+        writer.write(b" " * size)
+    async with asyncio.timeout(20):
+        status = await reader.readline()
+    assert status.split()[1] in {b"413", b"429"}
+    writer.close()
+
+
+async def test_requests_one_behind_the_other_on_one_connection(service: Service) -> None:
+    body = b'{"text": "good"}'
+    reader, writer = await connected(service)
+    writer.write((HEAD % (b"/analyze", len(body)) + body) * 20)
+    async with asyncio.timeout(20):
+        for _ in range(20):
+            while b'"label":"good"' not in await reader.readuntil(b"}"):
+                pass
+    writer.close()
+
+
+async def test_many_connections_that_say_nothing_keep_nobody_waiting(service: Service) -> None:
+    open_ones = [await connected(service) for _ in range(500)]
+    response = await service.post("/analyze", {"text": "good"})
+    assert response.json()["label"] == "good"
+    await service.transport.stop(5)
+    for reader, writer in open_ones:
+        assert await rest(reader) == b""
+        writer.close()
