@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from valence_service.core.call import REQUEST_ID, CallScope, Outcome, Telemetry
 from valence_service.core.errors import DeadlinePassed
+from valence_service.core.failure import explain
 from valence_service.transports.http.bodies import Bodies, ClientGone
 from valence_service.transports.http.errors import error_response
+from valence_service.transports.status import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from valence_service.core.errors import Unauthenticated
+    from valence_service.core.failure import Failure
     from valence_service.transports.auth import Authenticator
 
 # The header of Connect, which every path takes, and that of gRPC-Web.
@@ -49,6 +52,13 @@ class HttpCall(CallScope):
             peer=lambda: _peer(scope),
             deadline=None if timeout is None else asyncio.get_running_loop().time() + timeout,
         )
+
+    def fail(self, error: Exception) -> Failure:
+        """Count the refusal, note the outcome, and return what to tell the client of error."""
+        self.refused(error)
+        failure = explain(error)
+        self.outcome = OUTCOMES[failure.kind]
+        return failure
 
     def _outcome(self, kind: type[BaseException] | None) -> Outcome:
         return self.outcome if kind is None else Outcome.CANCELLED
@@ -101,7 +111,7 @@ class Endpoint:
             except Exception as error:
                 if isinstance(error, TimeoutError) and timeout.expired():
                     error = DeadlinePassed("the deadline has passed before the answer came")
-                response = error_response(call, error)
+                response = error_response(error, call.fail(error))
             await response(scope, receive, with_request_id(send, call))
 
 

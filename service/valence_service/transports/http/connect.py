@@ -16,12 +16,11 @@ from valence.v1 import sentiment_pb2 as pb
 
 from valence_service.core.call import Outcome, current_call
 from valence_service.core.errors import MalformedMessage, ValenceError
-from valence_service.core.failure import explain
 from valence_service.transports.contract import SERVICE_NAME
 from valence_service.transports.http.calls import HttpCall, with_request_id
 from valence_service.transports.http.errors import code_name, error_headers, json_error
 from valence_service.transports.methods import UnaryMethods
-from valence_service.transports.status import OUTCOMES, status_of
+from valence_service.transports.status import status_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -178,10 +177,7 @@ def _unimplemented(_: AsyncIterator[Any], ctx: Context) -> AsyncIterator[Any]:
 
 def _connect_error(error: Exception, ctx: Context) -> ConnectError:
     """Return the error that ends a call, count its refusal, and note the outcome."""
-    call = _call()
-    call.refused(error)
-    failure = explain(error)
-    call.outcome = OUTCOMES[failure.kind]
+    failure = _call().fail(error)
     status = status_of(failure)
     for name, value in error_headers(failure).items():
         ctx.response_headers[name] = value
@@ -192,8 +188,7 @@ def _connect_error(error: Exception, ctx: Context) -> ConnectError:
 def _malformed(data: bytes | bytearray, message_class: type[Message]) -> ConnectError:
     name = message_class.DESCRIPTOR.full_name
     error = MalformedMessage(f"the {len(data)} bytes are not a {name}")
-    _call().refused(error)
-    status = status_of(explain(error))
+    status = status_of(_call().fail(error))
     details = [PackedDetail(type_url=d.type_url, value=d.value) for d in status.details]
     return ConnectError(Code.INVALID_ARGUMENT, status.message, details)
 

@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse
 
 from valence_service.core.call import Outcome
 from valence_service.core.errors import MalformedMessage
-from valence_service.core.failure import explain
 from valence_service.transports.status import OUTCOMES, status_of
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from google.rpc.status_pb2 import Status
 
     from valence_service.core.failure import Failure
-    from valence_service.transports.http.calls import HttpCall
 
 HTTP_STATUSES = {
     Outcome.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
@@ -61,14 +59,12 @@ def error_body(status: Status) -> dict[str, Any]:
     }
 
 
-def error_response(call: HttpCall, error: Exception) -> JSONResponse:
-    """Return the response of a call that ends with error, and count its refusal."""
-    call.refused(error)
-    failure = explain(error)
-    call.outcome = OUTCOMES[failure.kind]
+def error_response(error: Exception, failure: Failure) -> JSONResponse:
+    """Return the response to a call that ends with error, which failure explains."""
+    known = HTTP_STATUSES[OUTCOMES[failure.kind]]
     return JSONResponse(
         error_body(status_of(failure)),
-        status_code=error.status if isinstance(error, BadBody) else HTTP_STATUSES[call.outcome],
+        status_code=error.status if isinstance(error, BadBody) else known,
         headers=error_headers(failure),
     )
 

@@ -13,14 +13,13 @@ from valence.v1 import sentiment_pb2 as pb
 
 from valence_service.core.call import Outcome
 from valence_service.core.errors import DeadlinePassed, InvalidField, MalformedMessage
-from valence_service.core.failure import explain
 from valence_service.serving.options import StreamOptions
 from valence_service.serving.stream import StreamRequest
 from valence_service.transports.http.bodies import ClientGone
 from valence_service.transports.http.calls import with_request_id
 from valence_service.transports.http.errors import error_body, error_response
 from valence_service.transports.messages import Replies, read_order, read_overlength
-from valence_service.transports.status import OUTCOMES, status_of
+from valence_service.transports.status import status_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -55,7 +54,7 @@ class StreamEndpoint:
                 replies = Replies(self._service.model(), self._service.limits)
                 stream = self._service.stream(call)
             except Exception as error:
-                await error_response(call, error)(scope, receive, send)
+                await error_response(error, call.fail(error))(scope, receive, send)
                 return
             await send(
                 {
@@ -91,9 +90,7 @@ async def _answer(
     except Exception as error:
         if isinstance(error, TimeoutError) and timeout.expired():
             error = DeadlinePassed("the deadline has passed before the stream has ended")
-        call.refused(error)
-        failure = explain(error)
-        call.outcome = OUTCOMES[failure.kind]
+        failure = call.fail(error)
         counts = {"answered": answered, "failed": failed}
         return {"end": {"complete": False, **counts, "error": error_body(status_of(failure))}}
     return {"end": {"complete": True, "answered": answered, "failed": failed}}
