@@ -52,7 +52,7 @@ test-all: test test-full ## every test: `test`, and then `test-full`
 
 test-full: $(VENV)/.dev $(PROTOS_VENV)/.made ## what `test` leaves out: long tests, floors, fewer, and interop where its toolchains are
 	@$(MAKE) --silent --directory=examples python
-	$(BIN)/pytest $(PARALLEL) -m full
+	$(BIN)/pytest $(PARALLEL) -m "full and not (node or go or cpp or prometheus)"
 	@$(MAKE) --no-print-directory floors fewer
 	@languages=$$(.ci/toolchains at-hand | grep -vx python | xargs); test -z "$$languages" \
 	  || $(MAKE) --no-print-directory interop LANGUAGES="$$languages"
