@@ -90,6 +90,7 @@ check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, spelling, types, floor
 	  diff -u protos/valence/v1/$$stub build/protos/valence/v1/$$stub \
 	    || { echo "protos/valence/v1/$$stub is not what the proto makes: run 'make protos'" >&2; exit 1; }; \
 	done
+	$(BIN)/python service/openapi.py --check build/protos/image.binpb
 
 format: $(VENV)/.dev ## put every file in the house's format
 	$(BIN)/ruff format .
@@ -105,11 +106,12 @@ lock: ## renew the locks after a change of dependencies (ARGS="--upgrade", or "-
 	$(call locked,constraints.txt) build/dependencies.txt $(GROUPS:%=--group %)
 	$(call locked,constraints-protos.txt) --group protos
 
-protos: $(PROTOS_VENV)/.made ## make the Python stubs from the proto
+protos: $(VENV)/.dev $(PROTOS_VENV)/.made ## make the Python stubs and the OpenAPI document from the proto
 	$(call generate,build/protos)
 	cp build/protos/valence/v1/*_pb2* protos/valence/v1/
+	$(BIN)/python service/openapi.py build/protos/image.binpb
 
-toolchains: ## on Debian: install what Node and C++ need (as root), unpack Go and promtool into build/
+toolchains: ## on Debian: install what Node, C++ and the page's tests need (as root), unpack Go and promtool into build/
 	.ci/toolchains install
 
 examples: $(PROTOS_VENV)/.made ## make every language's stubs, and build its example (LANGUAGES="python node" picks)

@@ -1,4 +1,4 @@
-"""Make the OpenAPI document of the HTTP port from the contract's descriptor.
+"""Make the OpenAPI document of the HTTP port, from openapi.yaml and the descriptors of the proto.
 
     python service/openapi.py build/protos/image.binpb
 
@@ -13,219 +13,177 @@ import json
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import yaml
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from openapi_schemas import Contract, Schema, ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.protobuf.descriptor_pb2 import (
+        DescriptorProto,
+        EnumDescriptorProto,
+        FileDescriptorProto,
+    )
+
+Schema = dict[str, Any]
 
 SERVICE = Path(__file__).parent
 TARGET = SERVICE / "valence_service/transports/http/static/openapi.json"
 PROTO = "valence/v1/sentiment.proto"
-PACKAGE_PATH = "/valence.v1.SentimentService"
-
-INTRODUCTION = """
-The calls of the contract take and return proto3's JSON by the Connect protocol: names are in
-camelCase, a duration is a string such as "0.004s", and a field with its default value (0, false, an
-empty string) may be absent. These paths also take Connect's binary form and gRPC-Web.
-"""
-CODES = (
-    *("canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found"),
-    *("permission_denied", "resource_exhausted", "unimplemented", "internal", "unavailable"),
-    "unauthenticated",
-)
-STATUSES = {
-    400: "A field breaks a rule, or the body cannot be read.",
-    401: "The token is missing or invalid.",
-    404: "No model of that name is served.",
-    408: "The whole body did not come within a minute.",
-    413: "The body is too large.",
-    415: "The content type is none that this path takes.",
-    429: "The queue is full, the answer would come after the deadline, or the message is too large.",
-    500: "The model failed on this text, or the server is at fault.",
-    503: "The model is loading or does not work, or the server is ending.",
-    504: "The deadline passed before the answer.",
+# The numbers of fields in descriptor.proto: the paths to comments are made of them.
+SYNTAX, MESSAGES, ENUMS, SERVICES = 12, 4, 5, 6
+FIELDS, VALUES, METHODS = 2, 2, 2
+SCALARS: dict[int, Schema] = {
+    Field.TYPE_STRING: {"type": "string"},
+    Field.TYPE_DOUBLE: {"type": "number", "format": "double"},
+    Field.TYPE_INT32: {"type": "integer", "format": "int32"},
+    Field.TYPE_BOOL: {"type": "boolean"},
 }
-CALL = (400, 401, 415, 429, 500, 503, 504)
-JSON_CALL = (400, 401, 408, 413, 415, 429, 500, 503, 504)
-REQUEST_HEADERS = ("RequestId", "Timeout")
-TEXT = "I loved every minute of it"
-EXAMPLES = {
-    "Classify": {"text": TEXT},
-    "BatchClassify": {"texts": [TEXT, "The food was cold."]},
-    "GetModel": {},
+WELL_KNOWN: dict[str, Schema] = {
+    ".google.protobuf.Duration": {"type": "string", "pattern": r"^-?\d+(\.\d+)?s$"},
 }
 
 
-def document(contract: Contract) -> Schema:
-    """Return the whole document."""
+class Contract:
+    """The proto, with its comments, in the terms of OpenAPI."""
+
+    def __init__(self, file: FileDescriptorProto) -> None:
+        self._file = file
+        self._comments = {
+            tuple(location.path): location.leading_comments
+            for location in file.source_code_info.location
+        }
+
+    @property
+    def introduction(self) -> str:
+        """The comment at the head of the file."""
+        return self._comment(SYNTAX)
+
+    def operations(self, call: Schema, examples: Schema) -> Iterator[tuple[str, Schema]]:
+        """Yield a path and its operation, made of ``call``, for each unary call."""
+        service = self._file.service[0]
+        for at, method in enumerate(service.method):
+            if method.client_streaming or method.server_streaming:
+                continue
+            comment = self._comment(SERVICES, 0, METHODS, at)
+            summary, _, rest = comment.partition(". ")
+            request = {"schema": _ref(method.input_type), "example": examples[method.name]}
+            answer = {
+                "description": "The answer.",
+                "headers": {"x-request-id": {"$ref": "#/components/headers/RequestId"}},
+                "content": {"application/json": {"schema": _ref(method.output_type)}},
+            }
+            operation = {
+                "operationId": method.name,
+                "summary": summary.rstrip(".") + ".",
+                **({"description": rest} if rest else {}),
+                **call,
+                "requestBody": {"required": True, "content": {"application/json": request}},
+                "responses": {"200": answer, **call["responses"]},
+            }
+            yield f"/{self._file.package}.{service.name}/{method.name}", {"post": operation}
+
+    def schemas(self) -> dict[str, Schema]:
+        """Return a schema for each message and each enum, by its name."""
+        messages = {m.name: self._message(m, at) for at, m in enumerate(self._file.message_type)}
+        enums = {e.name: self._enum(e, at) for at, e in enumerate(self._file.enum_type)}
+        # A stream's messages have another form over HTTP.
+        return {n: s for n, s in (messages | enums).items() if not n.startswith("Stream")}
+
+    def _enum(self, enum: EnumDescriptorProto, at: int) -> Schema:
+        values = "\n".join(
+            f"- `{value.name}`: {self._comment(ENUMS, at, VALUES, number)}"
+            for number, value in enumerate(enum.value)
+        )
+        return {
+            "description": f"{self._comment(ENUMS, at)}\n\n{values}",
+            "type": "string",
+            "enum": [value.name for value in enum.value],
+        }
+
+    def _message(self, message: DescriptorProto, at: int) -> Schema:
+        schema: Schema = {"type": "object"}
+        if comment := self._comment(MESSAGES, at):
+            schema["description"] = comment
+        required, choices = [], []
+        for number, field in enumerate(message.field):
+            comment = self._comment(MESSAGES, at, FIELDS, number)
+            value = {"description": comment, **_value(field)}
+            schema.setdefault("properties", {})[field.json_name] = value
+            # proto3 itself cannot say this, so the comments do.
+            if "Always set." in comment or "Required:" in comment:
+                required.append(field.json_name)
+            if field.HasField("oneof_index") and not field.proto3_optional:
+                choices.append(field.json_name)
+        if required:
+            schema["required"] = required
+        if choices:
+            schema["oneOf"] = [{"required": [choice]} for choice in choices]
+        return schema
+
+    def _comment(self, *path: int) -> str:
+        """Return a comment as Markdown: each paragraph in one line, tables as they stand."""
+        paragraphs = self._comments.get(path, "").strip("\n").split("\n\n")
+        return "\n\n".join(_markdown(paragraph) for paragraph in paragraphs)
+
+
+def _markdown(paragraph: str) -> str:
+    lines = paragraph.splitlines()
+    if lines and all(line.startswith("   ") for line in lines):
+        return "\n".join(["```", *(line[3:] for line in lines), "```"])
+    return " ".join(line.strip() for line in lines)
+
+
+def _value(field: Field) -> Schema:
+    if field.type in {Field.TYPE_MESSAGE, Field.TYPE_ENUM}:
+        schema = WELL_KNOWN.get(field.type_name) or _ref(field.type_name)
+    else:
+        schema = SCALARS[field.type]
+    if field.label == Field.LABEL_REPEATED:
+        return {"type": "array", "items": schema}
+    return schema
+
+
+def _ref(type_name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{type_name.rpartition('.')[2]}"}
+
+
+def document(descriptors: FileDescriptorSet) -> Schema:
+    """Return the document."""
+    contract = Contract(next(file for file in descriptors.file if file.name == PROTO))
     project = tomllib.loads((SERVICE / "pyproject.toml").read_text())["project"]
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Valence",
-            "version": project["version"],
-            "summary": "Sentiment of texts over HTTP.",
-            "description": f"{contract.introduction}\n\n{_line(INTRODUCTION)}",
-            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
-        },
-        "servers": [{"url": ".", "description": "The server of this document."}],
-        "security": [{}, {"bearer": []}],
-        "tags": [
-            {"name": "Calls", "description": "The contract valence.v1, by Connect."},
-            {"name": "JSON", "description": "Other forms of the same calls."},
-            {"name": "Server", "description": "Health and pages. These need no token."},
-        ],
-        "paths": {
-            **{f"{PACKAGE_PATH}/{name}": _call(name, *rest) for name, *rest in contract.calls()},
-            "/v1/stream": _stream(),
-            "/analyze": _analyze(),
-            "/models/{name}": _models(),
-            "/healthz": _get("healthz", "The process runs.", {200: ("It runs.", ref("Health"))}),
-            "/readyz": _get(
-                "readyz",
-                "The server takes calls.",
-                {
-                    200: ("It takes calls.", ref("Health")),
-                    503: ("The model is loading or does not work, or the server is ending.",)
-                    + (ref("Health"),),
-                },
-            ),
-            "/": _page("page", "A page that classifies texts."),
-            "/docs": _page("docs", "This document as a page."),
-            "/openapi.json": _get(
-                "openapi", "This document.", {200: ("The document.", {"type": "object"})}
-            ),
-        },
-        "components": _components(contract),
-    }
+    made: Schema = yaml.safe_load((SERVICE / "openapi.yaml").read_text())
+    call, examples = made.pop("x-call"), made.pop("x-examples")
+    del made["x-headers"]
+    made["info"]["version"] = project["version"]
+    made["info"]["description"] = f"{contract.introduction}\n\n{made['info']['description']}"
+    made["paths"] = {**dict(contract.operations(call, examples)), **made["paths"]}
+    made["components"]["schemas"] = {**contract.schemas(), **made["components"]["schemas"]}
+    return made
 
 
-def _call(name: str, comment: str, request: str, response: str) -> Schema:
-    return _post(
-        name,
-        "Calls",
-        comment,
-        body={"schema": ref(request), "example": EXAMPLES[name]},
-        answer={"schema": ref(response)},
-        errors=CALL,
+def main() -> None:
+    """Write the document, or check it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("image", type=Path, help="the descriptors, with their comments")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    descriptors = FileDescriptorSet.FromString(arguments.image.read_bytes())
+    made = json.dumps(document(descriptors), indent=1, ensure_ascii=False) + "\n"
+    if not arguments.check:
+        TARGET.write_text(made)
+    elif made != (there := TARGET.read_text()):
+        diff = difflib.unified_diff(
+            there.splitlines(keepends=True), made.splitlines(keepends=True), TARGET.name, "made"
+        )
+        sys.stderr.writelines(diff)
+        sys.exit(f"{TARGET} is out of date: run 'make protos'")
 
 
-def _analyze() -> Schema:
-    answer = {"schema": ref("LabelScore"), "example": {"label": "POSITIVE", "score": 0.99}}
-    return _post(
-        "analyze",
-        "JSON",
-        "One text, its top label. The model truncates a text that is too long.",
-        body={"schema": _object(text=ref("Text")), "example": {"text": TEXT}},
-        answer=answer,
-        errors=JSON_CALL,
-    )
-
-
-def _models() -> Schema:
-    scores = {"type": "array", "items": ref("LabelScore")}
-    texts = {"type": "array", "items": ref("Text"), "minItems": 1}
-    top_k = {
-        "description": "The number of labels to return. All, if it is absent.",
-        "type": ["integer", "null"],
-        "minimum": 1,
-    }
-    inputs = {"description": "One text, or several.", "oneOf": [ref("Text"), texts]}
-    body = _object(inputs=inputs)
-    body["properties"]["parameters"] = {"type": "object", "properties": {"top_k": top_k}}
-    operation = _post(
-        "infer",
-        "JSON",
-        "One text or several, every label of each: the form of Hugging Face's servers. If one "
-        "text has an error, the call fails with it.",
-        body={"schema": body, "example": {"inputs": [TEXT]}},
-        answer={"schema": {"type": "array", "items": scores}},
-        errors=(*JSON_CALL, 404),
-    )
-    operation["parameters"] = [
-        {
-            "name": "name",
-            "in": "path",
-            "required": True,
-            "description": "The name of the model that is served. It may have slashes.",
-            "schema": {"type": "string"},
-        }
-    ]
-    return operation
-
-
-def _stream() -> Schema:
-    operation = _post(
-        "stream",
-        "JSON",
-        "Any number of texts as lines of JSON. Each line gets one line, and the last line says "
-        "whether the stream is complete. The server answers while it reads.",
-        body=_lines(ref("StreamLine"), json.dumps({"id": "a", "text": TEXT})),
-        answer=_lines({"oneOf": [ref("StreamResult"), ref("StreamEnd")]}),
-        errors=(400, 401, 503),
-        media_type="application/x-ndjson",
-    )
-    for name in ("Overlength", "Order"):
-        operation["post"]["parameters"].append({"$ref": f"#/components/parameters/{name}"})
-    return operation
-
-
-def _lines(schema: Schema, example: str | None = None) -> Schema:
-    media = "application/x-ndjson"
-    of_a_line = {"type": "string", "contentMediaType": media, "contentSchema": schema}
-    return {"schema": of_a_line} | ({"example": f"{example}\n"} if example else {})
-
-
-def _post(
-    name: str,
-    tag: str,
-    description: str,
-    *,
-    body: Schema,
-    answer: Schema,
-    errors: tuple[int, ...],
-    media_type: str = "application/json",
-) -> Schema:
-    responses: Schema = {
-        "200": {
-            "description": "The answer.",
-            "headers": {"x-request-id": {"$ref": "#/components/headers/RequestId"}},
-            "content": {media_type: answer},
-        }
-    }
-    responses |= {
-        str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(errors)
-    }
-    operation = {
-        "operationId": name,
-        "tags": [tag],
-        "summary": description.partition(". ")[0].rstrip(".") + ".",
-        "description": description,
-        "parameters": [{"$ref": f"#/components/parameters/{header}"} for header in REQUEST_HEADERS],
-        "requestBody": {"required": True, "content": {media_type: body}},
-        "responses": responses,
-    }
-    return {"post": operation}
-
-
-def _get(name: str, summary: str, answers: dict[int, tuple[str, Schema]]) -> Schema:
-    responses = {
-        str(status): {
-            "description": description,
-            "content": {"application/json": {"schema": schema}},
-        }
-        for status, (description, schema) in answers.items()
-    }
-    operation = {"operationId": name, "tags": ["Server"], "summary": summary, "security": []}
-    return {"get": operation | {"responses": responses}}
-
-
-def _page(name: str, summary: str) -> Schema:
-    path = _get(name, summary, {200: ("The page.", {})})
-    path["get"]["responses"]["200"]["content"] = {"text/html": {"schema": {"type": "string"}}}
-    if name == "page":
-        greeting = {"schema": _object(message={"type": "string"})}
-        path["get"]["description"] = "A client that does not accept text/html gets a greeting."
-        path["get"]["responses"]["200"]["content"]["application/json"] = greeting
-    return path
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -11,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from valence_service.core.call import REQUEST_ID, Outcome
@@ -21,6 +20,7 @@ from valence_service.transports.http.connect import PATH, STREAM_PATH, ConnectAp
 from valence_service.transports.http.errors import json_error
 from valence_service.transports.http.json_api import JsonApi
 from valence_service.transports.http.ndjson import StreamEndpoint
+from valence_service.transports.http.pages import page_routes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from valence_service.transports.http.calls import Gate
 
 log = structlog.get_logger()
-STATIC = Path(__file__).parent / "static"
 # What browsers' clients of Connect, gRPC-Web and traces send and read.
 REQUEST_HEADERS = (
     *("authorization", "content-type", "connect-protocol-version", "connect-timeout-ms"),
@@ -53,7 +52,7 @@ def make_app(
     api = JsonApi(service)
     connect = ConnectApp(service, gate)
     routes = [
-        Route("/", _home, methods=["GET"]),
+        *page_routes(),
         Route("/healthz", _alive, methods=["GET"]),
         Route("/readyz", _ready(readiness), methods=["GET"]),
         Route(
@@ -92,12 +91,6 @@ class LoggedErrors:
             await self._app(scope, receive, send)
         except Exception:
             log.exception("http_error", path=scope["path"])
-
-
-async def _home(request: Request) -> Response:
-    if "text/html" in request.headers.get("accept", ""):
-        return FileResponse(STATIC / "index.html")
-    return JSONResponse({"message": "AI Server is running"})
 
 
 async def _alive(_: Request) -> Response:
