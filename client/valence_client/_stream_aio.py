@@ -55,7 +55,7 @@ async def answers(
                     status = ending.status(raised)
                     if status.code() is grpc.StatusCode.OK:
                         break
-                    error = error_of_call(status, connection.address)
+                    error = error_of_call(status, connection.peer)
                 pause_seconds = reopening.pause_seconds(error, exchange.answered)
                 if pause_seconds is None:
                     raise error from (None if error is raised else raised)

@@ -46,7 +46,7 @@ def answers(
             error = (
                 raised
                 if isinstance(raised, Unavailable)
-                else error_of_call(raised, connection.address)
+                else error_of_call(raised, connection.peer)
             )
             pause_seconds = reopening.pause_seconds(error, exchange.answered)
             if pause_seconds is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from valence_client._attempts import Attempts, RetryBudget
+from valence_client._seconds import check_seconds
 from valence_client.errors import DeadlineExceeded, Unavailable
 
 # gRPC already pauses between connection attempts. This one keeps refusals from coming in a burst.
@@ -15,7 +16,8 @@ class Wait:
     """A wait for a server."""
 
     def __init__(self, address: str, timeout_seconds: float) -> None:
-        """Start to wait."""
+        """Start to wait. Raise ValueError for no duration."""
+        check_seconds(timeout_seconds)
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._ends = time.monotonic() + timeout_seconds
