@@ -29,7 +29,7 @@ def target_of(address: Address) -> str:
                 f"address has {each!r}: where there are several, each is an IP address and a port; "
                 "for a name that has several, give dns:///name:port alone"
             ) from None
-        _check_port(each, port)
+        _check_port("has", each, port)
     if len(families) != 1:
         raise ValueError("address: give at least one, and IPv4 or IPv6 addresses, not both")
     return f"ipv{families.pop()}:{','.join(address)}"
@@ -67,7 +67,7 @@ def _one(address: str) -> str:
         raise _wrong(address, f"give the host too, such as 127.0.0.1:{port}")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise _wrong(address, "write an IPv6 address in brackets, and the port: [::1]:50051")
-    _check_port(address, port)
+    _check_port("is", address, port)
     return address
 
 
@@ -84,9 +84,9 @@ def _resolvable(address: str, scheme: str, rest: str) -> str:
     return address
 
 
-def _check_port(address: str, port: str) -> None:
+def _check_port(verb: str, address: str, port: str) -> None:
     if not (port.isascii() and port.isdigit() and 0 < int(port) <= _MAX_PORT):
-        raise _wrong(address, f"give a port from 1 to {_MAX_PORT}")
+        raise ValueError(f"address {verb} {address!r}: give a port from 1 to {_MAX_PORT}")
 
 
 def _wrong(address: str, instead: str) -> ValueError:

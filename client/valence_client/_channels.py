@@ -83,7 +83,7 @@ class Channel:
         if self._closed.is_set():
             raise ValueError("the client is closed")
         if self._process != os.getpid():
-            # Older releases of grpcio carry neither a channel nor a connection over a fork.
+            # grpcio 1.71 carries neither a channel nor a connection over a fork.
             with self._opening:
                 if self._process != os.getpid():
                     self._open([*self._connection.options, _OWN_CONNECTIONS])
