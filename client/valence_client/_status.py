@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from valence_client import errors
-from valence_client._unreachable import why
+from valence_client._unreachable import says_more, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +52,7 @@ def error_of_status(status: status_pb2.Status) -> errors.ValenceError:
 
 
 def error_of_call(error: grpc.RpcError, peer: Peer) -> errors.ValenceError:
-    """Return the error of a whole call. ``peer`` is for the message."""
+    """Return the error of a whole call, with gRPC's as its cause. ``peer`` is for the message."""
     code, message = error.code(), error.details() or ""
     try:
         status = status_pb2.Status.FromString(_trailer(error, DETAILS_KEY) or b"")
@@ -64,7 +64,23 @@ def error_of_call(error: grpc.RpcError, peer: Peer) -> errors.ValenceError:
         details.retry_after_seconds = pushback
     if not details.reason:
         message, details.reason = _explained(code, message, peer)
-    return _error(code, message, details)
+    made = _error(code, message, details)
+    made.__cause__ = error
+    return made
+
+
+def more_telling(
+    before: errors.ValenceError | None, now: errors.ValenceError
+) -> errors.ValenceError:
+    """Return the error of an attempt, or of the attempt before if it says more."""
+    if before is not None and says_more(_details_of(before), _details_of(now)):
+        return before
+    return now
+
+
+def _details_of(error: errors.ValenceError) -> str:
+    cause = error.__cause__
+    return str(cause.details()) if isinstance(cause, grpc.RpcError) else ""
 
 
 def late(address: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _TLS, _PLAINTEXT = True, False
+_REFUSED = "Connection refused"
 # gRPC reads the first of these that is set.
 _PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 
@@ -158,6 +159,15 @@ _BROKEN_CAUSES = (
     ),
 )
 _ELSE = _Cause("", "no server answers at {address}: start one, or check the address")
+
+
+def says_more(said: str, later: str) -> bool:
+    """Return whether gRPC's words say more of a failed connection than those of a later attempt.
+
+    gRPC tells the failure of one address. A name may have another that refuses, as "localhost" has
+    if the server listens on 127.0.0.1 only.
+    """
+    return "last error: " in said and _REFUSED not in said and _REFUSED in later
 
 
 def why(said: str, peer: Peer) -> str:

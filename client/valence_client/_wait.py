@@ -6,7 +6,8 @@ import time
 
 from valence_client._attempts import Attempts, RetryBudget
 from valence_client._seconds import check_seconds
-from valence_client.errors import DeadlineExceeded, Unavailable
+from valence_client._status import more_telling
+from valence_client.errors import DeadlineExceeded, Unavailable, ValenceError
 
 # gRPC already pauses between connection attempts. This one keeps refusals from coming in a burst.
 PAUSE_SECONDS = 0.1
@@ -21,7 +22,7 @@ class Wait:
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._ends = time.monotonic() + timeout_seconds
-        self._unavailable: Unavailable | None = None
+        self._unavailable: ValenceError | None = None
 
     def attempts(self) -> Attempts:
         """Return a single attempt with its own budget, so that later calls may still retry."""
@@ -32,7 +33,7 @@ class Wait:
     def failed(self, error: Unavailable | DeadlineExceeded) -> None:
         """Note a failed attempt. Raise Unavailable if there is no time for another."""
         if isinstance(error, Unavailable):
-            self._unavailable = error
+            self._unavailable = more_telling(self._unavailable, error)
         if self._left_seconds() <= PAUSE_SECONDS:
             # The last attempt ran out of time; the error of the one before says why.
             raise Unavailable(

@@ -12,7 +12,7 @@ from valence_client import _replies, _requests
 from valence_client._channels import Channel
 from valence_client._connection import DEFAULT_ADDRESS, DEFAULT_WINDOW_TEXTS, Connection
 from valence_client._exchange import Exchange
-from valence_client._status import error_of_call
+from valence_client._status import error_of_call, more_telling
 from valence_client._stream_sync import answers
 from valence_client._wait import PAUSE_SECONDS, Wait
 from valence_client.errors import DeadlineExceeded, Unavailable
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from valence_client._connection import ChannelOptions, Compression, Pem
     from valence_client._requests import Overlength
     from valence_client._token import Token
+    from valence_client.errors import ValenceError
     from valence_client.results import ModelInfo, Outcome, Sentiment, StreamItem
 
 Request = TypeVar("Request")
@@ -215,15 +216,16 @@ class Client:
         connection = self._connection
         attempts = attempts or connection.attempts()
         metadata = connection.metadata()
+        error: ValenceError | None = None
         while True:
             call = method(self._channel.stub())
             try:
                 response = call(request, timeout=attempts.left_seconds(), metadata=metadata)
             except grpc.RpcError as raised:
-                error = error_of_call(raised, connection.peer)
+                error = more_telling(error, error_of_call(raised, connection.peer))
                 pause_seconds = attempts.pause_seconds(raised, error)
                 if pause_seconds is None:
-                    raise error from raised
+                    raise error from error.__cause__
             else:
                 attempts.succeed()
                 return response

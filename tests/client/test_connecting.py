@@ -220,6 +220,30 @@ async def test_one_address_of_several_is_dead(kind: str, server: Serving, refusi
             assert (await ask.classify("good")).label == "POSITIVE"
 
 
+async def test_address_of_a_name_that_refuses_does_not_hide_the_cause(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of "localhost", if the server listens on one of its addresses."""
+    connecting = "connections to all backends failing; last error: UNKNOWN: ipv4:127.0.0.1:1: "
+    refused = "Failed to connect to remote host: Connection refused"
+    says = ["Tls handshake failed: CERTIFICATE_VERIFY_FAILED", refused, refused, refused]
+    servicer, running = Contract(), grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(servicer, running)
+    address = f"127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"
+    await running.start()
+
+    async def fail(_: object, context: grpc.aio.ServicerContext[object, object]) -> None:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, connecting + says.pop(0))
+
+    monkeypatch.setattr(servicer, "_begin", fail)
+    async with twins.opened(kind, address) as ask:
+        with pytest.raises(Unavailable, match="signed by no authority") as caught:
+            await ask.classify("good")
+    await running.stop(0)
+    assert says == []
+    assert "CERTIFICATE_VERIFY_FAILED" in str(caught.value.__cause__)
+
+
 async def test_connection_that_breaks(kind: str, server: Serving) -> None:
     def relay(taken: socket.socket) -> None:
         host, _, port = server.address.rpartition(":")
