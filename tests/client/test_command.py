@@ -152,13 +152,12 @@ async def test_no_text_at_a_terminal_is_wrong_usage() -> None:
     [
         (("clasify", "good"), "No such command 'clasify'"),
         *(
-            ((*command, f"--timeout-seconds={wrong}"), "'--timeout-seconds': " + said)
-            for command in (("classify", "good"), ("model",), ("health",), ("watch",))
-            for wrong, said in [("1e12", "1e+12: give more than 0 and at most 86400 seconds")]
+            ((command, "--timeout-seconds=1e12"), "1e+12: give more than 0 and at most 86400 seco")
+            for command in ("model", "health", "watch")
         ),
         *(
-            (("classify", f"--timeout-seconds={wrong}", "good"), "at most 86400 seconds")
-            for wrong in ("0", "-1", "nan", "inf")
+            (("classify", f"--timeout-seconds={wrong}", "good"), "for '--timeout-seconds'")
+            for wrong in ("0", "-1", "nan", "inf", "1e12")
         ),
         (("classify", "--overlength", "cut", "good"), "'truncate', 'reject'"),
         (("classify", "--file", "a.csv", "good"), "give texts or a --file, not both"),

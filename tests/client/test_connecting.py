@@ -276,6 +276,11 @@ def stock() -> Iterator[FakeService]:
         yield service
 
 
+def test_a_silent_peer_is_given_up_before_the_default_deadline() -> None:
+    options = dict(Client("127.0.0.1:1")._connection.options)
+    assert int(options["grpc.min_reconnect_backoff_ms"]) < 10_000
+
+
 def test_clients_ping_as_seldom_as_stock_servers_allow(stock: FakeService) -> None:
     for make in (Client, AsyncClient):
         options = dict(make(stock.address)._connection.options)
