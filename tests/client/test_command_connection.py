@@ -15,7 +15,7 @@ from tests.client.conftest import Serving
 from tests.support.certificates import Authority
 
 
-async def test_tls(encrypted: str, roots: Path) -> None:
+async def test_tls(encrypted: str, named: str, roots: Path) -> None:
     trusting = ("--root-certificates", roots)
     code, out, _ = await run("classify", "good", "--address", encrypted, *trusting)
     assert (code, out) == (0, "POSITIVE  0.75  good\n")
@@ -34,14 +34,13 @@ async def test_tls(encrypted: str, roots: Path) -> None:
         code, _, err = await run(*command, "--address", encrypted)
         assert code == 1
         assert f"{encrypted} closes the connection: if it expects TLS, give --tls (" in err
-    by_number = encrypted.replace("localhost", "127.0.0.1")
-    code, _, err = await run("model", "--address", by_number, *trusting)
+    code, _, err = await run("model", "--address", named, *trusting)
     assert code == 1
-    assert f"the certificate of {by_number} is for another name" in err
+    assert f"the certificate of {named} is for another name" in err
     assert "in --server-name (" in err
-    named = ("--server-name", "localhost")
-    assert (await run("model", "--address", by_number, *trusting, *named))[0] == 0
-    assert "does not serve" in (await run("health", "--address", by_number, *trusting, *named))[2]
+    naming = (*trusting, "--server-name", "localhost")
+    assert (await run("model", "--address", named, *naming))[0] == 0
+    assert "does not serve" in (await run("health", "--address", named, *naming))[2]
 
 
 async def test_client_certificate(

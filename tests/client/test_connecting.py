@@ -10,8 +10,8 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -22,7 +22,7 @@ from valence_client.testing import FakeService
 
 from tests.client import twins
 from tests.client.command import environment
-from tests.client.conftest import Open, Serving
+from tests.client.conftest import Open, Serving, encrypting
 from tests.client.contract import Contract
 from tests.support.certificates import Authority
 
@@ -56,18 +56,6 @@ def listening(reply: bytes | None, *, tls: ssl.SSLContext | None = None) -> Iter
         yield f"127.0.0.1:{server.server_address[1]}"
         server.shutdown()
         serving.join()
-
-
-@asynccontextmanager
-async def encrypting(authority: Authority, name: str, *, expired: bool) -> AsyncIterator[str]:
-    pair = authority.pair(name, expired=expired)
-    running = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(Contract(), running)
-    credentials = grpc.ssl_server_credentials([(pair.key, pair.certificate)])
-    port = running.add_secure_port("127.0.0.1:0", credentials)
-    await running.start()
-    yield f"127.0.0.1:{port}"
-    await running.stop(0)
 
 
 async def failure(kind: str, address: str | list[str], **options: object) -> str:

@@ -24,9 +24,9 @@ async def test_certificate_that_is_not_trusted(kind: str, encrypted: str) -> Non
             await ask.classify("good")
 
 
-async def test_certificate_of_another_name(kind: str, encrypted: str, authority: Authority) -> None:
+async def test_certificate_of_another_name(kind: str, named: str, authority: Authority) -> None:
     # Several addresses have no name that a certificate could have.
-    addresses = [encrypted.replace("localhost", "127.0.0.1")]
+    addresses = [named]
     trusted = {"tls": True, "root_certificates": authority.certificate, "retries": 0}
     async with twins.opened(kind, addresses, **trusted) as ask:
         with pytest.raises(Unavailable, match=f"certificate of {addresses[0]} is for another name"):
