@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -27,6 +26,7 @@ from valence_service.setting_errors import (
     suggest,
     variable_of,
 )
+from valence_service.transports.address import checked_host, checked_name, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,8 +64,17 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
-    port: int = Field(50051, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    host: Annotated[str, AfterValidator(checked_host)] = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address to listen on, or unix:PATH for a socket that its owner may use",
+    )
+    port: int = Field(
+        50051,
+        ge=0,
+        le=65535,
+        description="port to listen on; 0 takes a free one; a socket has none",
+    )
     model: str | None = Field(
         None,
         min_length=1,
@@ -194,7 +203,7 @@ class Settings(BaseSettings):
         le=65535,
         description="port for Prometheus to scrape; 0 takes a free one; without it, no metrics",
     )
-    metrics_host: str = Field(
+    metrics_host: Annotated[str, AfterValidator(checked_name)] = Field(
         "127.0.0.1",
         min_length=1,
         description="address of the metrics port: plain HTTP, open to all who can connect",
@@ -212,19 +221,12 @@ class Settings(BaseSettings):
             raise ValueError("--tls-certificate and --tls-key go together: give both")
         if self.tls_client_ca and not self.tls_certificate:
             raise ValueError("--tls-client-ca needs --tls-certificate and --tls-key")
-        if not (self.tls_certificate or self.insecure or _is_loopback(self.host)):
+        if not (self.tls_certificate or self.insecure or is_loopback(self.host)):
             raise ValueError(
                 f"--host {self.host} lets other machines connect, and in plaintext anyone on the "
                 "way reads along: give --tls-certificate and --tls-key, or say --insecure"
             )
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:
@@ -236,7 +238,11 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         return CliApp.run(Settings, cli_args=list(arguments))
     except PydanticSettingsError as error:
         reason = str(error).removeprefix("error parsing CLI: ")
-        wrong = next((word for word in reason.split() if word.startswith("-")), "").split("=")[0]
+        wrong = (
+            next((word for word in reason.split() if word.startswith("-")), "")
+            .split("=")[0]
+            .rstrip(":")
+        )
         hint = suggest(wrong, [flag_of(setting) for setting in Settings.model_fields])
         raise SettingsError(f"{reason}{hint}") from error
     except ValidationError as error:

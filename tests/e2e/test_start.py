@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -14,6 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
+from valence_client import Client
 
 from tests.support.hub import COMMIT, hub
 from tests.support.server import Server, command, environment, launched, run, serving
@@ -221,3 +223,15 @@ def test_an_engine_and_a_device_that_do_not_go_together() -> None:
         code=1,
         says="computes on the CPU",
     )
+
+
+def test_a_unix_socket(two_labels: str, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with serving("--model", two_labels, "--host", f"unix:{path}") as server:
+        assert server.address == f"unix:{path}"
+        with Client(f"unix:{path}") as client:
+            assert client.classify("good").label in ("NEGATIVE", "POSITIVE")
+        health = [sys.executable, "-m", "valence_client", "health", "--address", server.address]
+        assert subprocess.check_output(health, env=environment()) == b"SERVING\n"
+        assert server.end() == 0
+    assert not path.exists()

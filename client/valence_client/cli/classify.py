@@ -13,6 +13,7 @@ from valence_client.cli.connection import (
     ClientKey,
     Connection,
     RootCertificates,
+    ServerName,
     TimeoutSeconds,
     Tls,
     TokenFile,
@@ -116,6 +117,7 @@ def classify(
     root_certificates: RootCertificates = None,
     client_certificate: ClientCertificate = None,
     client_key: ClientKey = None,
+    server_name: ServerName = None,
     token_file: TokenFile = None,
 ) -> None:
     """Classify the texts given, or each row of a file or of stdin.
@@ -152,6 +154,7 @@ def classify(
         root_certificates=root_certificates,
         client_certificate=client_certificate,
         client_key=client_key,
+        server_name=server_name,
         token_file=token_file,
     )
     with reported_errors(address=address, timeout_seconds=timeout_seconds):

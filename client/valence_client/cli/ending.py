@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from valence_client._status import UNREACHABLE
 from valence_client.cli.reading.row import FileError
-from valence_client.errors import DeadlineExceeded, ValenceError
+from valence_client.errors import DeadlineExceeded, Overloaded, ValenceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FAILED, BROKEN_PIPE = 1, 141
 
+_FLAGS = {
+    "start one, or check the address": "start one with `make run` or give --address",
+    "address is": "--address is",
+    "tls=True": "--tls",
+    "root_certificates": "--root-certificates",
+    "client_certificate": "--client-certificate",
+    "client_key": "--client-key",
+    "server_name": "--server-name",
+}
 _on_stop: list[bytes] = []
 
 
 def say(line: str) -> None:
     """Print to stderr."""
     print(f"valence: {line}", file=sys.stderr, flush=True)
+
+
+def in_flags(message: str) -> str:
+    """Return a message of the client with the command's options for the client's keywords."""
+    words = "|".join(map(re.escape, _FLAGS))
+    return re.sub(rf"(?<![\w/.])({words})(?![\w/.])", lambda word: _FLAGS[word[0]], message)
 
 
 @contextmanager
@@ -90,11 +105,11 @@ def run(app: Callable[[], object]) -> NoReturn:
 
 def _failure(error: ValenceError, *, address: str, timeout_seconds: float | None) -> str:
     """Return why there is no answer, and which option may help."""
-    if error.reason == UNREACHABLE:
-        return f"no server answers at {address}: start one with `make run` or give --address"
     if isinstance(error, DeadlineExceeded) and timeout_seconds is not None:
         return (
             f"no answer from {address} within {timeout_seconds:g} s: "
             "allow more with --timeout-seconds"
         )
-    return str(error)
+    if isinstance(error, Overloaded) and error.retry_after_seconds is not None:
+        return f"{error}; try again in {error.retry_after_seconds:.2g} s"
+    return in_flags(str(error))
