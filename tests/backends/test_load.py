@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
+import valence_model
 from safetensors.torch import load_file
 from valence_service.backends.load import ModelUnusable
 from valence_service.core.classifier import Classifier
@@ -158,6 +160,46 @@ def test_no_such_device(two_labels: str, device: str) -> None:
 def test_a_label_that_is_not_there(two_labels: str) -> None:
     with pytest.raises(ModelUnusable, match="--label-valence: the model has no label 'joy'"):
         load(two_labels, label_valence={"joy": 1.0})
+
+
+def changed(two_labels: str, folder: Path, **entries: object) -> Path:
+    """A copy of the model, with other entries in its config.json."""
+    shutil.copytree(two_labels, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | entries))
+    return folder
+
+
+def test_a_wrong_label_is_named_with_its_file(two_labels: str, tmp_path: Path) -> None:
+    folder = changed(two_labels, tmp_path / "null", id2label={"0": "a", "1": None})
+    refused(str(folder), r"null/config.json, id2label: the name of id 1 is null: give it a text")
+
+
+def test_more_labels_than_the_weights_have(two_labels: str, tmp_path: Path) -> None:
+    folder = changed(two_labels, tmp_path / "more", id2label={"0": "a", "1": "b", "2": "c"})
+    refused(
+        str(folder), r"more/config.json makes classifier.bias of shape \[3\], .* weights have \[2\]"
+    )
+
+
+def test_more_labels_than_a_ready_made_form_computes(tmp_path: Path) -> None:
+    folder = changed(valence_model.path(), tmp_path / "more", id2label={"0": "a"})
+    source = model_source(str(folder), engine="openvino", precision="int8")
+    with pytest.raises(ModelUnusable, match=r"more computes 2 scores, .* names 1 labels: correct"):
+        load_replicas(source, 1)
+
+
+@pytest.mark.parametrize("engine", ["pipeline", "openvino"])
+def test_a_name_twice_is_served_as_transformers_does(
+    two_labels: str, tmp_path: Path, engine: str
+) -> None:
+    folder = str(changed(two_labels, tmp_path / "twice", id2label={"0": "same", "1": "same"}))
+    (classifier,) = load_replicas(model_source(folder, engine=engine), 1).classifiers
+    (sentiment,) = classifier.classify(["it was not very good"])
+    reference = transformers.pipeline("text-classification", folder)("it was not very good")
+    assert [score.label for score in sentiment.scores] == ["same", "same"]
+    assert sentiment.scores[0].score == pytest.approx(reference[0]["score"], abs=1e-3)
+    assert sum(score.score for score in sentiment.scores) == pytest.approx(1)
 
 
 def test_a_configuration_that_is_no_json(two_labels: str, tmp_path: Path) -> None:

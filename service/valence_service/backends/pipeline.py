@@ -14,7 +14,7 @@ from valence_service.backends.torch_model import pads
 from valence_service.core.classifier import TokenCount
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from valence_service.core.sentiment import ModelInfo, Sentiment
 
@@ -40,7 +40,7 @@ class PipelineClassifier:
         limit = self.info.max_tokens
         totals = self._count(texts)
         used = [min(total, limit) for total in totals]
-        scores: list[Mapping[str, float]] = [{}] * len(texts)
+        scores: list[Sequence[float]] = [()] * len(texts)
         model, tokenizer = self.pipeline.model, self.pipeline.tokenizer
         for group in micro_batches(
             used,
@@ -59,7 +59,8 @@ class PipelineClassifier:
                 max_length=limit,
             )
             for index, result in zip(group, results, strict=True):
-                scores[index] = {item["label"]: item["score"] for item in result}
+                by_id = {item["label"]: item["score"] for item in result}
+                scores[index] = [by_id[label] for label in range(len(by_id))]
         return [
             read_scores(
                 scores[index],
@@ -81,7 +82,9 @@ class PipelineClassifier:
 def build_pipeline(
     model: Any, tokenizer: Any, device: str
 ) -> transformers.TextClassificationPipeline:
-    """Return a text-classification pipeline on a device."""
+    """Return a text-classification pipeline on a device, whose labels are their ids."""
+    # It sorts the labels, and two may have one name.
+    model.config.id2label = {index: index for index in range(model.config.num_labels)}
     return transformers.pipeline(
         "text-classification", model=model, tokenizer=tokenizer, device=torch.device(device)
     )

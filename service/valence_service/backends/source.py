@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import valence_model
 
+from valence_service.backends.labels import label_names
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 # The limit where neither tokenizer nor configuration has one: attention is quadratic.
 MAX_TOKENS_WITHOUT_LIMIT = 512
@@ -47,15 +49,9 @@ class ModelFolder:
     pickled: bool
     """Whether the weights are pickles, which can run code when they are loaded."""
     config: Mapping[str, Any]
+    label_names: Sequence[str]
+    """In the order of the model's outputs."""
     tokenizer_config: Mapping[str, Any]
-
-    @property
-    def label_names(self) -> list[str]:
-        """Return the labels in the order of the model's outputs."""
-        names = self.config.get("id2label")
-        if names:
-            return [names[index] for index in sorted(names, key=int)]
-        return [f"LABEL_{index}" for index in range(self.config.get("num_labels", 2))]
 
     @property
     def activation(self) -> str:
@@ -159,6 +155,7 @@ def _read(path: Path, name: str, commit: str | None, *, allow_pickle: bool) -> M
             ),
             pickled=pickled,
             config=config,
+            label_names=_label_names(path / "config.json", config),
             tokenizer_config=_json(tokenizer_config) if tokenizer_config.exists() else {},
         )
     except PermissionError as error:
@@ -167,6 +164,13 @@ def _read(path: Path, name: str, commit: str | None, *, allow_pickle: bool) -> M
         raise ModelUnusable(
             f"the folder {path} has no config.json: give a Hugging Face model folder"
         ) from error
+
+
+def _label_names(path: Path, config: Mapping[str, Any]) -> list[str]:
+    try:
+        return label_names(config)
+    except ValueError as error:
+        raise ModelUnusable(f"{path}, {error}") from error
 
 
 def _digest(files: Iterable[Path]) -> str:

@@ -26,6 +26,7 @@ def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tu
             folder.path,
             dtype=dtype,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported below, in words
             use_safetensors=not folder.pickled,
             trust_remote_code=False,  # else it asks the terminal whether to run the model's code
         )
@@ -41,6 +42,13 @@ def read_model(folder: ModelFolder, *, dtype: torch.dtype = torch.float32) -> tu
         raise ModelUnusable(
             f"{folder.name} is not a text classifier: its weights lack {missing}; "
             "give a model that was trained for text classification"
+        )
+    if report["mismatched_keys"]:
+        name, in_weights, in_model = sorted(report["mismatched_keys"])[0]
+        raise ModelUnusable(
+            f"{folder.path / 'config.json'} makes {name} of shape {list(in_model)}, and the "
+            f"weights have {list(in_weights)}: correct it (num_labels and id2label give the "
+            "number of labels), or take the weights that belong to it"
         )
     return model.eval(), tokenizer
 
