@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import openvino
 from tokenizers import Tokenizer
 
-from valence_service.backends.source import ModelFolder, ModelUnusable, least_limit
+from valence_service.backends.source import ModelFolder, ModelUnusable, least_limit, max_positions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,13 +81,13 @@ def _ready_made(folder: ModelFolder, file: str) -> Iterator[Path]:
 def _input_spec(folder: ModelFolder, tokenizer: Tokenizer) -> InputSpec:
     """Derive the input spec from the configuration files."""
     config, settings = folder.config, folder.tokenizer_config
-    positions = config.get("max_position_embeddings")
-    if positions and config.get("model_type") in _OFFSET_FAMILIES:
-        positions -= config.get("pad_token_id", 1) + 1
+    offset = config.get("model_type") in _OFFSET_FAMILIES
+    positions = max_positions(config, unused=config.get("pad_token_id", 1) + 1 if offset else 0)
     pad = settings.get("pad_token")
     pad = pad.get("content") if isinstance(pad, dict) else pad
+    pad_id = config.get("pad_token_id", tokenizer.token_to_id(pad) if pad else None)
     return InputSpec(
-        max_tokens=int(least_limit((positions, settings.get("model_max_length")))),
-        pad_id=config.get("pad_token_id", tokenizer.token_to_id(pad) if pad else None),
+        max_tokens=least_limit((positions, settings.get("model_max_length"))),
+        pad_id=None if pad_id == -1 else pad_id,
         pad_left=settings.get("padding_side") == "left",
     )

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # The limit where neither tokenizer nor configuration has one: attention is quadratic.
 MAX_TOKENS_WITHOUT_LIMIT = 512
+# Larger numbers stand for no limit.
+NO_LIMIT = 10**9
+# What configurations call the number of positions: most of them, GPT-2's kin, and MPT.
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
 # The files of a text classifier; other frameworks' weights stay on the hub.
 _SETTINGS = ("*.json", "*.txt", "*.model")
 _FILES = (*_SETTINGS, "model*.safetensors", "openvino_model*", "openvino/*")
@@ -192,10 +196,25 @@ def _json(path: Path) -> dict[str, Any]:
     return read
 
 
-def least_limit(limits: Iterable[int | None]) -> int:
-    """Return the least limit on a text's tokens; tokenizers without one say None or 10^30."""
-    known = (limit for limit in limits if limit and limit < 10**9)
+def least_limit(limits: Iterable[object]) -> int:
+    """Return the least limit on a text's tokens.
+
+    Libraries write no limit as nothing, None, 0, -1 (XLNet) or 10^30 (tokenizers).
+    """
+    known = (
+        int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < NO_LIMIT
+    )
     return min(known, default=MAX_TOKENS_WITHOUT_LIMIT)
+
+
+def max_positions(config: Mapping[str, Any], *, unused: int = 0) -> int | None:
+    """Return how many tokens a configuration has positions for; None where it sets no limit.
+
+    ``unused`` is the number of positions that no token takes.
+    """
+    found = [config.get(name) for name in _POSITIONS]
+    limits = [limit - unused for limit in found if isinstance(limit, int) and limit > 0]
+    return min(limits, default=None)
 
 
 def weights_of(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
-from valence_service.backends.source import ModelUnusable, least_limit
+from valence_service.backends.source import ModelUnusable, least_limit, max_positions
 
 if TYPE_CHECKING:
     from valence_service.backends.source import ModelFolder
@@ -67,9 +67,7 @@ def _do_without_temporary_folder() -> None:
 
 def max_tokens(model: Any, tokenizer: Any) -> int:
     """Return the most tokens of a text that the model reads, its special tokens included."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions:
-        positions -= _first_position(model)
+    positions = max_positions(model.config.to_dict(), unused=_first_position(model))
     return least_limit((tokenizer.model_max_length, positions))
 
 
@@ -85,5 +83,9 @@ def _first_position(model: Any) -> int:
 
 
 def pads(model: Any, tokenizer: Any) -> bool:
-    """Return whether texts can share a micro-batch: some decoders have no padding token."""
-    return tokenizer.pad_token_id is not None and model.config.pad_token_id is not None
+    """Return whether texts can share a micro-batch: some decoders have no padding token.
+
+    Configurations write none as None or -1.
+    """
+    pad_id = model.config.pad_token_id
+    return tokenizer.pad_token_id is not None and pad_id is not None and pad_id >= 0
