@@ -157,12 +157,6 @@ def _compiled(
 ) -> LoadedModel:
     from valence_service.backends.openvino import LatencyForm, OpenVinoClassifier, compile_model
 
-    outputs = artifact.model.output(0).get_partial_shape()[1]
-    if outputs.is_static and outputs.get_length() != len(info.labels):
-        raise ModelUnusable(
-            f"{info.name} computes {outputs.get_length()} scores, and its config.json names "
-            f"{len(info.labels)} labels: correct id2label"
-        )
     compiled = functools.partial(compile_model, artifact, info.precision)
     throughput = compiled(streams=replicas, threads=cores)
     # A single stream has all the cores already.

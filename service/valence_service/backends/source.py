@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -12,10 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import valence_model
 
+from valence_service.backends.integrity import (
+    ModelUnusable,
+    check_file,
+    check_weights,
+    check_whole_model,
+    read_json,
+    ready_made_of,
+    weights_of,
+)
 from valence_service.backends.labels import label_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = [
+    "CannotConvert",
+    "ModelFolder",
+    "ModelUnusable",
+    "check_unchanged",
+    "check_vocabulary",
+    "find_model",
+    "least_limit",
+    "max_positions",
+]
 
 # The limit where neither tokenizer nor configuration has one: attention is quadratic.
 MAX_TOKENS_WITHOUT_LIMIT = 512
@@ -23,14 +42,11 @@ MAX_TOKENS_WITHOUT_LIMIT = 512
 NO_LIMIT = 10**9
 # What configurations call the number of positions: most of them, GPT-2's kin, and MPT.
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
-# The files of a text classifier; other frameworks' weights stay on the hub.
-_SETTINGS = ("*.json", "*.txt", "*.model")
+# The files of a text classifier; other frameworks' weights stay on the hub. Some tokenizers have
+# files with endings of their own: BERTweet's bpe.codes, ProphetNet's prophetnet.tokenizer.
+_SETTINGS = ("*.json", "*.txt", "*.model", "*.codes", "*.tokenizer", "*.tiktoken")
 _FILES = (*_SETTINGS, "model*.safetensors", "openvino_model*", "openvino/*")
 _PICKLES = "pytorch_model*.bin"
-
-
-class ModelUnusable(Exception):
-    """The model cannot be served; the message says what to do."""
 
 
 class CannotConvert(ModelUnusable):
@@ -47,7 +63,7 @@ class ModelFolder:
     revision: str
     """The hub's commit, or the first digits of ``digest``."""
     digest: str
-    """SHA-256 of the weights, hexadecimal."""
+    """SHA-256 of the weights and of the OpenVINO forms beside them, hexadecimal."""
     settings_digest: str
     """SHA-256 of its configuration and its tokenizer."""
     pickled: bool
@@ -87,7 +103,7 @@ def find_model(name: str | None, revision: str | None, *, allow_pickle: bool) ->
 
 def check_unchanged(folder: ModelFolder) -> None:
     """Raise ModelUnusable if the weights on disk are no longer those that were found."""
-    if _digest(weights_of(folder.path)) != folder.digest:
+    if _digest(_computed(folder.path)) != folder.digest:
         raise ModelUnusable(
             f"the weights in {folder.path} have changed since the start: restart to serve them"
         )
@@ -100,7 +116,7 @@ def _expanded(name: str) -> Path:
 
 def _is_path(name: str) -> bool:
     return (
-        _expanded(name).exists()
+        os.path.exists(_expanded(name))  # noqa: PTH110  # Path's raises for a name that is too long
         or name.startswith((".", "/", "~"))
         or name.count("/") > 1  # a hub name has an owner at most
     )
@@ -116,7 +132,7 @@ def _download(name: str, revision: str | None, *, allow_pickle: bool) -> Path:
         folder = Path(
             huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=[*_FILES])
         )
-        if allow_pickle and not weights_of(folder):
+        if allow_pickle and not (any(folder.glob("model*.safetensors")) or ready_made_of(folder)):
             huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=[_PICKLES])
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
@@ -128,46 +144,54 @@ def _download(name: str, revision: str | None, *, allow_pickle: bool) -> Path:
 
 
 def _read(path: Path, name: str, commit: str | None, *, allow_pickle: bool) -> ModelFolder:
-    """Read and check a folder: the libraries' own errors are long and name no remedy."""
+    """Read and check a folder. Raise ModelUnusable."""
     try:
         if not path.is_dir():
             problem = "is a file, not a folder" if path.exists() else "does not exist"
             raise ModelUnusable(f"the model folder {path} {problem}: check --model")
-        config = _json(path / "config.json")
-        tokenizer_config = path / "tokenizer_config.json"
-        weights = weights_of(path)
-        if not weights:
-            raise ModelUnusable(
-                f"the folder {path} has no weights (model.safetensors); where the hub has them as "
-                "pickles, --allow-pickle fetches those"
-            )
-        first = weights[0].relative_to(path).as_posix()
-        pickled = first.endswith(".bin") and not first.startswith("openvino")
+        config = _config(path)
+        weights = check_weights(path)
+        pickled = weights[0].suffix == ".bin" and not weights[0].name.startswith("openvino")
         if pickled and not allow_pickle:
             raise ModelUnusable(
                 f"the weights in {path} are pickles, which can run code when they are loaded: use "
                 "a model with safetensors, or --allow-pickle if you trust this one"
             )
-        digest = _digest(weights)
+        settings = sorted(file for kind in _SETTINGS for file in path.glob(kind) if file.is_file())
+        for file in settings:
+            check_file(file)
+        digest = _digest(_computed(path))
+        tokenizer_config = path / "tokenizer_config.json"
         return ModelFolder(
             path=path,
             name=name,
             revision=commit or digest[:12],
             digest=digest,
-            settings_digest=_digest(
-                sorted(file for kind in _SETTINGS for file in path.glob(kind) if file.is_file())
-            ),
+            settings_digest=_digest(settings, named=True),
             pickled=pickled,
             config=config,
             label_names=_label_names(path / "config.json", config),
-            tokenizer_config=_json(tokenizer_config) if tokenizer_config.exists() else {},
+            tokenizer_config=read_json(tokenizer_config) if tokenizer_config.exists() else {},
         )
-    except PermissionError as error:
-        raise ModelUnusable(f"no permission to read {error.filename}: check its mode") from error
     except FileNotFoundError as error:
         raise ModelUnusable(
-            f"the folder {path} has no config.json: give a Hugging Face model folder"
+            f"{error.filename} is missing, or a link to a missing file: is the model's folder "
+            "complete?"
         ) from error
+    except PermissionError as error:
+        raise ModelUnusable(f"no permission to read {error.filename}: check its mode") from error
+    except OSError as error:
+        raise ModelUnusable(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def _config(path: Path) -> dict[str, Any]:
+    config = path / "config.json"
+    check_whole_model(path)
+    if not os.path.lexists(config):
+        raise ModelUnusable(
+            f"the folder {path} has no config.json: give a Hugging Face model folder"
+        )
+    return read_json(config)
 
 
 def _label_names(path: Path, config: Mapping[str, Any]) -> list[str]:
@@ -177,23 +201,35 @@ def _label_names(path: Path, config: Mapping[str, Any]) -> list[str]:
         raise ModelUnusable(f"{path}, {error}") from error
 
 
-def _digest(files: Iterable[Path]) -> str:
+def _computed(path: Path) -> list[Path]:
+    """Return the files whose numbers are computed, whichever engine and precision is chosen."""
+    return list(dict.fromkeys([*weights_of(path), *ready_made_of(path)]))
+
+
+def _digest(files: Iterable[Path], *, named: bool = False) -> str:
+    """Return the SHA-256 of the files' contents and, where ``named``, of their names."""
     digest = hashlib.sha256()
     for file in files:
+        if named:
+            digest.update(f"{file.name} {file.stat().st_size}\n".encode())
         with file.open("rb") as opened:
             while chunk := opened.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ModelUnusable(f"{path} is no JSON: is the model's folder complete?") from error
-    if not isinstance(read, dict):
-        raise ModelUnusable(f"{path} holds no JSON object: is the model's folder complete?")
-    return read
+def check_vocabulary(tokens: int, folder: ModelFolder) -> None:
+    """Raise ModelUnusable where the tokenizer is another model's, with more tokens than this one.
+
+    ``tokens`` leaves out added tokens: many models carry such ones and never see them. OpenVINO
+    computes an unknown token as zeros, without a word.
+    """
+    known = folder.config.get("vocab_size")
+    if isinstance(known, int) and tokens > known:
+        raise ModelUnusable(
+            f"the tokenizer in {folder.path} has {tokens} tokens, and the model knows {known} "
+            "(config.json, vocab_size): take the tokenizer that belongs to the model"
+        )
 
 
 def least_limit(limits: Iterable[object]) -> int:
@@ -215,9 +251,3 @@ def max_positions(config: Mapping[str, Any], *, unused: int = 0) -> int | None:
     found = [config.get(name) for name in _POSITIONS]
     limits = [limit - unused for limit in found if isinstance(limit, int) and limit > 0]
     return min(limits, default=None)
-
-
-def weights_of(folder: Path) -> list[Path]:
-    """Return a model's weight files: safetensors before pickles before OpenVINO's form."""
-    kinds = ("*.safetensors", "*.bin", "openvino/*.bin")
-    return next((found for kind in kinds if (found := sorted(folder.glob(kind)))), [])
