@@ -50,7 +50,14 @@ def test_names_that_read_as_sentiment_have_a_valence(
 def test_scores_that_are_not_numbers_make_no_sentiment(wrong: float) -> None:
     labels = read_labels(["neg", "pos"], {})
     with pytest.raises(ValueError, match="not numbers"):
-        read_scores([0.5, wrong], labels, probabilities=True, tokens_total=3, tokens_used=3)
+        read_scores(
+            [0.5, wrong],
+            labels,
+            probabilities=True,
+            tokens_total=3,
+            tokens_used=3,
+            tokens_unknown=0,
+        )
 
 
 def test_the_operator_goes_before_the_name() -> None:
@@ -74,6 +81,7 @@ def sentiment(scores: dict[str, float], *, probabilities: bool = True) -> Sentim
         probabilities=probabilities,
         tokens_total=3,
         tokens_used=3,
+        tokens_unknown=0,
     )
 
 

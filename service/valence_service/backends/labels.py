@@ -143,6 +143,7 @@ def read_scores(
     probabilities: bool,
     tokens_total: int,
     tokens_used: int,
+    tokens_unknown: int,
 ) -> Sentiment:
     """Make a sentiment from the score of each label, in the labels' order.
 
@@ -161,6 +162,7 @@ def read_scores(
         valence=valence,
         tokens_total=tokens_total,
         tokens_used=tokens_used,
+        tokens_unknown=tokens_unknown,
     )
 
 

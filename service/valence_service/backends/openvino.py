@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from valence_service.backends.labels import read_scores
 from valence_service.backends.micro_batches import micro_batches, rounded_up
+from valence_service.backends.unknown_tokens import UnknownTokens
 from valence_service.core.classifier import TokenCount
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class OpenVinoClassifier:
         self._tokenizer = Tokenizer.from_str(artifact.tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._unknown = UnknownTokens.of(self._tokenizer)
         self._activation = activation
         self._max_micro_batch_tokens = max_micro_batch_tokens
 
@@ -177,6 +179,7 @@ class OpenVinoClassifier:
                 probabilities=self._activation != "none",
                 tokens_total=totals[index],
                 tokens_used=used[index],
+                tokens_unknown=self._unknown.count(encodings[index].ids),
             )
             for index in range(len(texts))
         ]
