@@ -10,7 +10,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file
-from valence_service.backends.source import ModelUnusable, find_model
+from valence_service.backends.source import ModelUnavailable, ModelUnusable, find_model
 
 from tests.support.alike import check_alike
 from tests.support.hub import hub
@@ -30,13 +30,20 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyP
     return monkeypatch
 
 
-def fetch(here: Path, downloads: pytest.MonkeyPatch, *, allow_pickle: bool = False) -> Path:
-    """Find acme/tiny, which the hub has as it is in a folder."""
+def fetch(
+    here: Path,
+    downloads: pytest.MonkeyPatch,
+    *,
+    name: str = "acme/tiny",
+    revision: str | None = None,
+    allow_pickle: bool = False,
+) -> Path:
+    """Find a model on a hub that has acme/tiny, as it is in a folder."""
     with hub(str(here), "acme/tiny") as served:
         downloads.setattr(constants, "ENDPOINT", served.address)
         template = f"{served.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         downloads.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        return find_model("acme/tiny", None, allow_pickle=allow_pickle).path
+        return find_model(name, revision, allow_pickle=allow_pickle).path
 
 
 def test_a_tokenizer_has_all_its_files(here: Path, downloads: pytest.MonkeyPatch) -> None:
@@ -84,3 +91,32 @@ def test_a_file_that_is_cut_off_on_the_hub(here: Path, downloads: pytest.MonkeyP
     (here / "model.safetensors").write_bytes(whole[:-1])
     with pytest.raises(ModelUnusable, match=f"has {len(whole) - 1} bytes, and its header says"):
         fetch(here, downloads)
+
+
+@pytest.mark.parametrize("name", ["acme/other", "acme/no..such", "no such model"])
+def test_a_name_that_is_wrong_is_the_settings_fault(
+    here: Path, downloads: pytest.MonkeyPatch, name: str
+) -> None:
+    with pytest.raises(ModelUnusable, match="nor a public model of the hub: check its") as caught:
+        fetch(here, downloads, name=name)
+    assert not isinstance(caught.value, ModelUnavailable)
+
+
+def test_a_revision_that_is_wrong_is_the_settings_fault(
+    here: Path, downloads: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ModelUnusable, match="no such commit, branch or tag") as caught:
+        fetch(here, downloads, revision="v9")
+    assert caught.value.setting == "revision"
+
+
+def test_a_folder_has_no_revisions(here: Path) -> None:
+    with pytest.raises(ModelUnusable, match="only a model of the hub has revisions") as caught:
+        find_model(str(here), "main", allow_pickle=False)
+    assert caught.value.setting == "revision"
+
+
+def test_a_hub_that_does_not_answer_is_nobodys_setting(downloads: pytest.MonkeyPatch) -> None:
+    downloads.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelUnavailable, match="check its name, --revision and the connection"):
+        find_model("acme/tiny", None, allow_pickle=False)

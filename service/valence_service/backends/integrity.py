@@ -24,7 +24,16 @@ _OTHER_WEIGHTS = (
 
 
 class ModelUnusable(Exception):
-    """The model cannot be served; the message says what to do."""
+    """The model cannot be served as the settings say; the message says what to do."""
+
+    def __init__(self, message: str, *, setting: str = "model") -> None:
+        super().__init__(message)
+        self.setting = setting
+        """The setting at fault."""
+
+
+class ModelUnavailable(ModelUnusable):
+    """The model cannot be served now, though the settings may be right."""
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def _info(
     try:
         labels = read_labels(folder.label_names, source.label_valence)
     except ValueError as error:
-        raise ModelUnusable(f"--label-valence: {error}") from error
+        raise ModelUnusable(str(error), setting="label_valence") from error
     return ModelInfo(
         name=folder.name,
         revision=folder.revision,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import valence_model
 
+from valence_service.backends.hub import SETTINGS, download
 from valence_service.backends.integrity import (
+    ModelUnavailable,
     ModelUnusable,
     check_file,
     check_weights,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CannotConvert",
     "ModelFolder",
+    "ModelUnavailable",
     "ModelUnusable",
     "check_unchanged",
     "check_vocabulary",
@@ -42,11 +44,6 @@ MAX_TOKENS_WITHOUT_LIMIT = 512
 NO_LIMIT = 10**9
 # What configurations call the number of positions: most of them, GPT-2's kin, and MPT.
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
-# The files of a text classifier; other frameworks' weights stay on the hub. Some tokenizers have
-# files with endings of their own: BERTweet's bpe.codes, ProphetNet's prophetnet.tokenizer.
-_SETTINGS = ("*.json", "*.txt", "*.model", "*.codes", "*.tokenizer", "*.tiktoken")
-_FILES = (*_SETTINGS, "model*.safetensors", "openvino_model*", "openvino/*")
-_PICKLES = "pytorch_model*.bin"
 
 
 class CannotConvert(ModelUnusable):
@@ -93,10 +90,15 @@ def find_model(name: str | None, revision: str | None, *, allow_pickle: bool) ->
     if name is None:
         path, called, commit = Path(valence_model.path()), valence_model.NAME, None
     elif _is_path(name):
+        if revision is not None:
+            raise ModelUnusable(
+                f"{name} is a folder, and only a model of the hub has revisions: leave it out",
+                setting="revision",
+            )
         path = _expanded(name)
         called, commit = path.resolve().name, None
     else:
-        path = _download(name, revision, allow_pickle=allow_pickle)
+        path = download(name, revision, allow_pickle=allow_pickle)
         called, commit = name, path.name  # the hub's cache names a folder after its commit
     return _read(path, called, commit, allow_pickle=allow_pickle)
 
@@ -122,27 +124,6 @@ def _is_path(name: str) -> bool:
     )
 
 
-def _download(name: str, revision: str | None, *, allow_pickle: bool) -> Path:
-    import huggingface_hub
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-    try:
-        folder = Path(
-            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=[*_FILES])
-        )
-        if allow_pickle and not (any(folder.glob("model*.safetensors")) or ready_made_of(folder)):
-            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=[_PICKLES])
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelUnusable(
-            f"cannot load the hub's {name}: check its name, --revision and the connection, or "
-            f"give a folder ({reason})"
-        ) from error
-    return folder
-
-
 def _read(path: Path, name: str, commit: str | None, *, allow_pickle: bool) -> ModelFolder:
     """Read and check a folder. Raise ModelUnusable."""
     try:
@@ -157,7 +138,7 @@ def _read(path: Path, name: str, commit: str | None, *, allow_pickle: bool) -> M
                 f"the weights in {path} are pickles, which can run code when they are loaded: use "
                 "a model with safetensors, or --allow-pickle if you trust this one"
             )
-        settings = sorted(file for kind in _SETTINGS for file in path.glob(kind) if file.is_file())
+        settings = sorted(file for kind in SETTINGS for file in path.glob(kind) if file.is_file())
         for file in settings:
             check_file(file)
         digest = _digest(_computed(path))

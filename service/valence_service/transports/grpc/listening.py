@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from valence_service.transports.tls import BadCertificate
 from valence_service.transports.transport import CannotListen
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ def listen(
 ) -> str:
     """Take the address, in plaintext without certificates; return it with the port taken.
 
-    Raise CannotListen.
+    Raise CannotListen, or BadCertificate for files that are none.
     """
     bracketed = f"[{host}]" if ":" in host else host
     address = f"{bracketed}:{port}"
@@ -28,8 +27,6 @@ def listen(
             taken = server.add_secure_port(address, _credentials(certificates))
         else:
             taken = server.add_insecure_port(address)
-    except BadCertificate as error:
-        raise CannotListen(str(error)) from error
     except RuntimeError as error:
         raise CannotListen(f"cannot listen on {address}: {_why_not(host, port)}") from error
     return f"{bracketed}:{taken}"
