@@ -81,6 +81,7 @@ def sentiment(message: pb.Sentiment, timings: Timings | None) -> Sentiment:
         truncated=message.truncated,
         model=ModelRef(message.model.name, message.model.revision),
         timings=timings,
+        tokens_unknown=message.tokens_unknown,
     )
 
 

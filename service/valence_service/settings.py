@@ -20,6 +20,7 @@ from pydantic_settings import (
 from valence_service.backends.labels import parse_label_valence
 from valence_service.setting_errors import (
     PREFIX,
+    SettingsError,
     explain,
     find_unknown_variable,
     flag_of,
@@ -30,10 +31,6 @@ from valence_service.transports.address import checked_host, checked_name, is_lo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-class SettingsError(Exception):
-    """A setting is unknown or wrong; the message names it and says what to do."""
 
 
 def _default_cache_dir() -> Path:
@@ -81,7 +78,7 @@ class Settings(BaseSettings):
         description="model folder, or name on the Hugging Face hub; without it, the embedded model",
     )
     revision: str | None = Field(
-        None, min_length=1, description="commit, branch or tag of a model on the hub"
+        None, min_length=1, description="commit, branch or tag of the --model on the hub"
     )
     engine: Literal["auto", "pipeline", "openvino"] = Field(
         "auto",
@@ -225,6 +222,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"--host {self.host} lets other machines connect, and in plaintext anyone on the "
                 "way reads along: give --tls-certificate and --tls-key, or say --insecure"
+            )
+        if self.revision and not self.model:
+            raise ValueError("--revision is of a model on the hub: name it with --model")
+        if "metrics_host" in self.model_fields_set and self.metrics_port is None:
+            raise ValueError("--metrics-host needs --metrics-port: without it there are no metrics")
+        if not self.token_file and (self.public_reflection or not self.public_health):
+            raise ValueError(
+                "--public-reflection and --no-public-health need --token-file: without tokens "
+                "health and reflection are open"
             )
         return self
 

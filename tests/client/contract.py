@@ -53,7 +53,7 @@ DRAINING = status(grpc.StatusCode.UNAVAILABLE, "the server is ending", info("DRA
 
 
 def sentiment(text: str) -> pb.Sentiment:
-    """Positive where the text has "good" in it."""
+    """Positive where the text has "good" in it. A sun is an unknown token."""
     good = "good" in text
     names = ("POSITIVE", "NEGATIVE") if good else ("NEGATIVE", "POSITIVE")
     tokens = len(text.split()) + 2
@@ -66,6 +66,7 @@ def sentiment(text: str) -> pb.Sentiment:
         tokens_total=tokens,
         tokens_used=min(tokens, MAX_TOKENS),
         truncated=tokens > MAX_TOKENS,
+        tokens_unknown=text.count("☀"),
         model=MODEL,
     )
 

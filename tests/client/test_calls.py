@@ -49,7 +49,9 @@ async def test_classify(client: Open) -> None:
     async with client() as ask:
         answer = await ask.classify("good")
         long = await ask.classify("a bad film that has no end at all")
+        sunny = await ask.classify("☀ good ☀")
     assert answer == GOOD
+    assert sunny.tokens_unknown == 2
     assert answer.timings == Timings(queue_seconds=0.0015, inference_seconds=2.0)
     assert (long.truncated, long.tokens_used, long.tokens_total) == (True, 8, 11)
 

@@ -31,6 +31,17 @@ async def test_says_where_a_text_was_cut(server: Serving) -> None:
     assert (code, out) == (0, f"POSITIVE  0.75  {text}  (read 8 of 11 tokens)\n")
 
 
+async def test_says_where_a_third_of_a_text_is_unknown(server: Serving) -> None:
+    arguments = ("☀", "good ☀", "good ☀ ☀")
+    code, out, _ = await run("classify", *arguments, VALENCE_ADDRESS=server.address)
+    assert code == 0
+    assert out.splitlines() == [
+        "NEGATIVE  0.75  ☀  (1 of 3 tokens unknown)",
+        "POSITIVE  0.75  good ☀",
+        "POSITIVE  0.75  good ☀ ☀  (2 of 5 tokens unknown)",
+    ]
+
+
 async def test_json(server: Serving) -> None:
     code, out, err = await run("classify", "--json", "--address", server.address, "good ☀", "")
     good, bad = map(json.loads, out.splitlines())
@@ -44,6 +55,7 @@ async def test_json(server: Serving) -> None:
         "valence": 0.5,
         "tokens_total": 4,
         "tokens_used": 4,
+        "tokens_unknown": 1,
         "truncated": False,
         "model": {"name": "fixed", "revision": "0123456789ab"},
         "timings": {"queue_seconds": 0.0015, "inference_seconds": 2.0},

@@ -60,7 +60,7 @@ def test_a_host_that_is_not_here() -> None:
 
 def test_a_missing_model(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
-    failed("--port", "0", "--model", missing, code=1, says=f"{missing} does not exist")
+    failed("--port", "0", "--model", missing, code=2, says=f"--model '{missing}': ")
 
 
 def test_a_second_server_does_not_share_the_port(tiny: Server) -> None:
@@ -127,8 +127,8 @@ def test_a_model_of_the_hub_by_name_and_revision(two_labels: str, tmp_path: Path
             assert server.end() == 0
         assert "model.safetensors" in online.fetched
         missing = run("--model", "acme/tiny", "--revision", "v9", env=environment)
-        assert missing.returncode == 1
-        assert "check its name, --revision" in missing.stderr
+        assert missing.returncode == 2
+        assert "--revision 'v9': acme/tiny has no such commit, branch or tag" in missing.stderr
     # What was fetched is kept.
     offline = environment | {"HF_HUB_OFFLINE": "1"}
     with launched("--model", "acme/tiny", "--revision", COMMIT, env=offline) as server:
@@ -220,8 +220,8 @@ def test_an_engine_and_a_device_that_do_not_go_together() -> None:
         "openvino",
         "--device",
         "cuda",
-        code=1,
-        says="computes on the CPU",
+        code=2,
+        says="--device 'cuda': --engine openvino computes on the CPU",
     )
 
 

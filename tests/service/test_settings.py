@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from valence_service.settings import SettingsError, read_settings
+from valence_service.setting_errors import SettingsError
+from valence_service.settings import read_settings
 
 
 def read(*arguments: str, **environment: str) -> object:
@@ -182,7 +183,27 @@ def test_certificate_and_key_go_together() -> None:
 
 
 def test_health_can_be_closed() -> None:
-    assert not read_settings(["--no-public-health"]).public_health
+    assert not read_settings(["--no-public-health", "--token-file", "t"]).public_health
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--revision", "main"], "--revision is of a model on the hub: name it with --model"),
+        (["--metrics-host", "::1"], "--metrics-host needs --metrics-port"),
+        (["--metrics-host", "127.0.0.1"], "--metrics-host needs --metrics-port"),
+        (["--no-public-health"], "--no-public-health need --token-file"),
+        (["--public-reflection"], "--public-reflection and --no-public-health need --token-file"),
+        (["--label-valence", "a=1,b=0,a=-1"], "'a' is named twice: give each label one valence"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(arguments: list[str], says: str) -> None:
+    assert says in refused(*arguments)
+
+
+def test_a_variable_that_would_do_nothing_is_refused() -> None:
+    assert "--metrics-host needs --metrics-port" in refused(VALENCE_METRICS_HOST="::")
+    assert "name it with --model" in refused(VALENCE_REVISION="main")
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ def sentiment_fields(sentiment: Sentiment) -> dict[str, Any]:
         "valence": sentiment.valence,
         "tokens_total": sentiment.tokens_total,
         "tokens_used": sentiment.tokens_used,
+        "tokens_unknown": sentiment.tokens_unknown,
         "truncated": sentiment.truncated,
         "model": {"name": sentiment.model.name, "revision": sentiment.model.revision},
         "timings": timings

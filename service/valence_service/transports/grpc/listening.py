@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from valence_service.transports.tls import BadCertificate
 from valence_service.transports.transport import CannotListen
 from valence_service.transports.unix_socket import PREFIX, owners_socket, socket_path
 
@@ -23,7 +22,7 @@ def listen(
 ) -> str:
     """Take the address, in plaintext without certificates; return it with the port taken.
 
-    Raise CannotListen.
+    Raise CannotListen, or BadCertificate for files that are none.
     """
     if (path := socket_path(host)) is not None:
         address = f"{PREFIX}{path}"
@@ -46,8 +45,6 @@ def _take(
         if certificates:
             return server.add_secure_port(address, _credentials(certificates))
         return server.add_insecure_port(address)
-    except BadCertificate as error:
-        raise CannotListen(str(error)) from error
     except RuntimeError as error:
         raise CannotListen(f"cannot listen on {address}: {why_not()}") from error
 
