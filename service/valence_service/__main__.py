@@ -24,8 +24,8 @@ def main() -> NoReturn:
     open_standard_streams()
     ensure_home()
     faulthandler.enable()  # a crash, or SIGABRT where it hangs, prints each thread's stack
+    from valence_service.arguments import read_settings
     from valence_service.setting_errors import SettingsError, wrong_value
-    from valence_service.settings import read_settings
 
     try:
         settings = read_settings(sys.argv[1:])

@@ -1,36 +1,17 @@
-"""The settings: a flag, or else a VALENCE_ environment variable, or else the default."""
+"""The settings, with their defaults, their limits and what goes together."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    CliApp,
-    CliImplicitFlag,
-    SettingsConfigDict,
-)
-from pydantic_settings import (
-    SettingsError as PydanticSettingsError,
-)
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import BaseSettings, CliImplicitFlag, SettingsConfigDict
 
 from valence_service.backends.labels import parse_label_valence
-from valence_service.setting_errors import (
-    PREFIX,
-    SettingsError,
-    explain,
-    find_unknown_variable,
-    flag_of,
-    suggest,
-    variable_of,
-)
+from valence_service.setting_errors import PREFIX
 from valence_service.transports.address import checked_host, checked_name, is_loopback
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def _default_cache_dir() -> Path:
@@ -233,23 +214,3 @@ class Settings(BaseSettings):
                 "health and reflection are open"
             )
         return self
-
-
-def read_settings(arguments: Sequence[str]) -> Settings:
-    """Return the settings of this process. Exit after --help; raise SettingsError."""
-    variables = [variable_of(setting) for setting in Settings.model_fields]
-    if unknown := find_unknown_variable(os.environ, variables):
-        raise SettingsError(f"unknown setting {unknown}{suggest(unknown, variables)}")
-    try:
-        return CliApp.run(Settings, cli_args=list(arguments))
-    except PydanticSettingsError as error:
-        reason = str(error).removeprefix("error parsing CLI: ")
-        wrong = (
-            next((word for word in reason.split() if word.startswith("-")), "")
-            .split("=")[0]
-            .rstrip(":")
-        )
-        hint = suggest(wrong, [flag_of(setting) for setting in Settings.model_fields])
-        raise SettingsError(f"{reason}{hint}") from error
-    except ValidationError as error:
-        raise SettingsError("; ".join(explain(item) for item in error.errors())) from error

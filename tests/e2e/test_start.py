@@ -145,7 +145,7 @@ def test_sigterm_while_loading_ends_at_once(two_labels: str) -> None:
 TORCH_IMPORTED = """
 import sys
 from valence_service.backends import load
-from valence_service.settings import read_settings
+from valence_service.arguments import read_settings
 from valence_service.wiring import model_source
 settings = read_settings(sys.argv[1:])
 source = model_source(settings)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from valence_service.arguments import read_settings
 from valence_service.setting_errors import SettingsError
-from valence_service.settings import read_settings
 
 
 def read(*arguments: str, **environment: str) -> object:
@@ -157,7 +157,7 @@ def test_plaintext_is_for_this_machine(host: str) -> None:
 
 
 def test_brackets_of_an_address_are_left_out() -> None:
-    settings = read_settings(["--host", "[::1]", "--metrics-host", "[::]"])
+    settings = read_settings(["--host", "[::1]", "--metrics-host", "[::]", "--metrics-port", "0"])
     assert (settings.host, settings.metrics_host) == ("::1", "::")
     assert "say --insecure" in refused("--host", "[::]")
 
