@@ -131,6 +131,30 @@ async def test_a_stray_quote_of_a_csv_costs_its_row_alone(server: Serving, tmp_p
     assert found[1]["label"] == "NEGATIVE"
 
 
+async def test_lines_of_a_csv_that_look_like_rows(server: Serving, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    lines = ["id,text", '1,"Unfinished', "2,good", '3,the end"', '4,"a', 'b"', '5,"x', '6,y"']
+    file.write_text("\n".join([*lines, '7,"held', 'by",quotes', ""]))
+    done, found = await records(server, file)
+    assert done.err.splitlines() == [
+        f"valence: {file}: line 2 and those to 4 are one row, held together by quotes, though each "
+        "looks like a row: --quoting none reads quotes as characters",
+        f"valence: {file}: line 9: has 3 cells, the header 2 (in quotes to line 10: --quoting none "
+        "reads quotes as characters)",
+    ]
+    assert [record["id"] for record in found] == ["1", "4", "5", "7"]
+    done, found = await records(server, file, "--quoting", "none")
+    assert [record["id"] for record in found if record["label"]] == [
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+    ]
+
+
 async def test_a_quote_that_is_open_for_long(
     server: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from valence_client.cli.reading.records import Dialect, Feed
+from valence_client.cli.reading.records import Dialect, Feed, look_like_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +64,5 @@ def literal_line(
         if not any('"' in line.text for line in feed.taken):
             continue
         fits = len(cells) >= width and not any(cells[width:])
-        swallows = len(feed.taken) > 1 and all(
-            line.text.count(dialect.delimiter) == width - 1 for line in feed.taken
-        )
-        if not fits or (swallows and width > 1):
+        if not fits or look_like_rows(feed.taken, dialect, width=width):
             return feed.taken[0].number

@@ -11,7 +11,7 @@ from valence_client.cli.reading.lines import MAX_LINE_BYTES
 from valence_client.cli.reading.row import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from valence_client.cli.reading.lines import Line
 
@@ -38,7 +38,22 @@ class Record:
     position: int
     """How many bytes of the input end with it."""
     cells: list[str]
-    problem: str
+    problem: str = ""
+    lines: tuple[Line, ...] = ()
+    """Its lines, if it has several."""
+
+
+def look_like_rows(lines: Sequence[Line], dialect: Dialect, *, width: int) -> bool:
+    """Return whether a record has several lines, each with as many cells as the header.
+
+    That is rare where the quotes around them are meant, and usual where they are not.
+    """
+    delimiters = width - 1
+    return (
+        len(lines) > 1
+        and delimiters > 0
+        and all(line.text.count(dialect.delimiter) == delimiters for line in lines)
+    )
 
 
 class Feed:
@@ -113,7 +128,9 @@ def read_records(lines: Iterator[Line], dialect: Dialect, *, name: str) -> Itera
             return
         if cells:
             problem = next((line.problem for line in feed.taken if line.problem), "")
-            yield Record(feed.taken[0].number, feed.taken[-1].position, cells, problem)
+            first, last = feed.taken[0], feed.taken[-1]
+            several = tuple(feed.taken) if first is not last else ()
+            yield Record(first.number, last.position, cells, problem, several)
 
 
 def _problem(error: str, lines: list[Line], dialect: Dialect) -> str:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from valence_client.cli.reading.lines import read_lines
 from valence_client.cli.reading.opening import is_regular, open_content
 from valence_client.cli.reading.quoting import HEAD_BYTES, literal_line, read_head
-from valence_client.cli.reading.records import Dialect, read_records
+from valence_client.cli.reading.records import (
+    UNQUOTED,
+    Dialect,
+    Record,
+    look_like_rows,
+    read_records,
+)
 from valence_client.cli.reading.row import FileError, Row, choose_column, distinct
 
 if TYPE_CHECKING:
@@ -61,29 +67,49 @@ class Table:
         self._index = choose_column(self.header, column, name=name)
         named = [n for n, column in enumerate(self.header, start=1) if column.strip()]
         self._named = max(named, default=0)
-        self._noted = False
+        self._dialect = dialect
+        self._short_noted = self._doubt_noted = False
 
     def rows(self) -> Iterator[Row]:
         """Yield each record after the header."""
         width = len(self.columns)
         for record in self._records:
-            cells, note = record.cells, ""
+            cells = record.cells
             missing = width - len(cells)
             fits = not any(cells[width:]) if missing < 0 else self._may_lack(missing)
-            if fits and len(cells) < self._named and not self._noted:
-                note = "lacks its last cell: it is read as empty, here and in later rows"
-                self._noted = True
             columns = dict(zip(self.columns, cells + [""] * missing, strict=False))
             problem = record.problem
             if not fits and not problem:
-                problem = f"has {len(cells)} cells, the header {width}"
+                problem = f"has {len(cells)} cells, the header {width}{_extent(record)}"
             text = columns[self.columns[self._index]]
+            note = "" if problem else self._note(record)
             yield Row(record.number, record.position, columns, text, problem, note=note)
+
+    def _note(self, record: Record) -> str:
+        """Return what to say of a record that is read, once for each reason."""
+        if len(record.cells) < self._named and not self._short_noted:
+            self._short_noted = True
+            return "lacks its last cell: it is read as empty, here and in later rows"
+        doubtful = look_like_rows(record.lines, self._dialect, width=len(self.columns))
+        if doubtful and not self._doubt_noted:
+            self._doubt_noted = True
+            return (
+                f"and those to {record.lines[-1].number} are one row, held together by quotes, "
+                f"though each looks like a row: {UNQUOTED}"
+            )
+        return ""
 
     def _may_lack(self, cells: int) -> bool:
         """Return whether a row without so many last cells leaves no doubt about its text."""
         present = len(self.columns) - cells
         return self._index < present and (cells <= 1 or present >= self._named)
+
+
+def _extent(record: Record) -> str:
+    """Return where a record of several lines ends, in case its quotes should not hold it."""
+    if not record.lines:
+        return ""
+    return f" (in quotes to line {record.lines[-1].number}: {UNQUOTED})"
 
 
 def read_table(
