@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ class Done:
 
 async def classify(server: Serving, *arguments: str | Path) -> Done:
     words = ["classify", "--address", server.address, *map(str, arguments)]
-    result = await asyncio.to_thread(CliRunner(env=environment()).invoke, app, words)
+    unset: dict[str, str | None] = dict.fromkeys(os.environ)
+    runner = CliRunner(env=unset | environment())
+    result = await asyncio.to_thread(runner.invoke, app, words)
     return Done(result.exit_code, result.stdout, result.stderr)
 
 

@@ -93,16 +93,21 @@ async def test_items_stay_as_they_were_written(server: Serving, tmp_path: Path) 
     assert done.err == f"valence: {output} has 1 records already\n"
 
 
-async def test_an_item_without_a_text(server: Serving, tmp_path: Path) -> None:
+async def test_an_item_without_a_text(
+    server: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(array, "_CHUNK_BYTES", 1)
     file = tmp_path / "a.json"
-    file.write_text('[{"text": "good"}, "good", {"text": 7}, {"text": ""}]')
+    file.write_text('[{"text": "good"}, "good", {"text": 7}, {"text": ""}, 1234]')
     done, found = await records(server, file, into="jsonl")
     assert done.err.splitlines() == [
         f"valence: {file}: item 2: is not a JSON object",
         f"valence: {file}: item 3: has no text in 'text': 7",
         f"valence: {file}: item 4: is empty",
+        f"valence: {file}: item 5: is not a JSON object",
     ]
-    assert len(found) == 4
+    assert len(found) == 5
+    assert found[4]["unparsed"] == "1234"
 
 
 async def test_lines_in_a_json_file(server: Serving, tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ async def test_a_column_that_is_carried_along_stops_no_row(
         pa.array([b"good", b"sad!"], pa.binary(4)),
         pa.array(["good", "bad"], pa.large_string()),
         pa.array(["good", "bad"]).dictionary_encode(),
+        pa.ExtensionArray.from_storage(pa.json_(), pa.array(["good", "bad"])),
     ],
     ids=lambda held: str(held.type),
 )

@@ -46,13 +46,17 @@ class Record:
 def look_like_rows(lines: Sequence[Line], dialect: Dialect, *, width: int) -> bool:
     """Return whether a record has several lines, each with as many cells as the header.
 
-    That is rare where the quotes around them are meant, and usual where they are not.
+    That is rare where the quotes around them are meant, and usual where they are not. A delimiter
+    before a blank is the comma of a sentence.
     """
-    delimiters = width - 1
+    delimiters, comma = width - 1, dialect.delimiter + " "
     return (
         len(lines) > 1
         and delimiters > 0
-        and all(line.text.count(dialect.delimiter) == delimiters for line in lines)
+        and all(
+            line.text.count(dialect.delimiter) == delimiters and comma not in line.text
+            for line in lines
+        )
     )
 
 
