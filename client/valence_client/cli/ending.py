@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -86,19 +87,22 @@ def run(app: Callable[[], object]) -> NoReturn:
     """Run the command, and end the process with its exit code."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
-    for stream in filter(None, (sys.stdout, sys.stderr)):
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it is None if it is closed
         # A name that the terminal cannot show must not fail the command.
-        stream.reconfigure(errors="backslashreplace", line_buffering=True)
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     code = 0
     try:
         app()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else FAILED
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        try:
-            stream.flush()
-        except OSError:
-            code = code or BROKEN_PIPE
+    except OSError as error:  # of stdout, in what is not in reported_errors: --help
+        say(str(error.strerror))
+        code = FAILED
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        code = code or BROKEN_PIPE
     # Not sys.exit: a thread that still reads stdin would delay or crash it.
     os._exit(code)
 
