@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
+from valence_service.arguments import read_settings
 from valence_service.backends.load import ModelSource, load_model
 from valence_service.core.classifier import Classifier
 from valence_service.process import usable_cores
-from valence_service.settings import read_settings
 
 from bench import texts
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import valence_client  # noqa: F401  before grpc: it keeps the core's notes from the terminal
 from valence_service import logs
 from valence_service.backends.load import prepare_model
 

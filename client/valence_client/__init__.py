@@ -1,5 +1,6 @@
 """The client of the Valence sentiment service."""
 
+from valence_client import _core_log  # noqa: F401  before the first import of grpc
 from valence_client.aio import AsyncClient
 from valence_client.errors import (
     DeadlineExceeded,

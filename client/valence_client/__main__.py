@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from valence_client.cli.streams import prepare as prepare_streams
+
 
 def main() -> NoReturn:
     """Run the command. ``valence classify --help`` lists the exit codes."""
+    prepare_streams()
     try:
         import rich  # noqa: F401  fail now, not when the progress bar starts
         import typer  # noqa: F401

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from valence_client._reopening import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
+from valence_client._seconds import MAX_SECONDS
 from valence_client._status import late, pushback_seconds
 from valence_client.errors import DeadlineExceeded, Overloaded, Unavailable
 
@@ -93,4 +94,6 @@ class Attempts:
             self._backoff_seconds = min(2 * self._backoff_seconds, LONGEST_PAUSE_SECONDS)
         elif pause < 0:
             return None
-        return pause if self._ends is None else min(pause, max(self._ends - time.monotonic(), 0))
+        # No attempt could follow in time. The caller learns more from this error, and now.
+        most = MAX_SECONDS if self._ends is None else self._ends - time.monotonic()
+        return pause if pause < most else None

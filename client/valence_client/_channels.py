@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +14,9 @@ from valence.v1.sentiment_pb2_grpc import SentimentServiceStub
 if TYPE_CHECKING:
     from valence.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
 
-    from valence_client._connection import Connection
+    from valence_client._connection import ChannelOptions, Connection
+
+_OWN_CONNECTIONS = ("grpc.use_local_subchannel_pool", 1)
 
 
 class AsyncChannel:
@@ -24,15 +27,25 @@ class AsyncChannel:
         self._connection = connection
         self._channel: grpc.aio.Channel | None = None
         self._stub: SentimentServiceAsyncStub | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = asyncio.Event()
 
     def stub(self) -> SentimentServiceAsyncStub:
-        """Return the service's methods. Raise ValueError once the channel is closed."""
+        """Return the service's methods.
+
+        Raise ValueError once the channel is closed, RuntimeError on another event loop.
+        """
         if self._closed.is_set():
             raise ValueError("the client is closed")
+        loop = asyncio.get_running_loop()
         if self._stub is None:
-            self._channel = self._opened()
+            self._loop, self._channel = loop, self._opened()
             self._stub = cast("SentimentServiceAsyncStub", SentimentServiceStub(self._channel))
+        if self._loop is not loop:
+            raise RuntimeError(
+                "this AsyncClient belongs to the event loop of its first call: make a client in "
+                "each asyncio.run, or use one asyncio.run for all calls"
+            )
         return self._stub
 
     async def pause(self, seconds: float) -> None:
@@ -60,19 +73,20 @@ class Channel:
 
     def __init__(self, connection: Connection) -> None:
         """Open the channel; it connects at the first call."""
-        target, options = connection.target, connection.options
-        credentials, compression = connection.credentials, connection.compression
-        if credentials is None:
-            self._channel = grpc.insecure_channel(target, options, compression)
-        else:
-            self._channel = grpc.secure_channel(target, credentials, options, compression)
-        self._stub = SentimentServiceStub(self._channel)
+        self._connection = connection
         self._closed = threading.Event()
+        self._opening = threading.Lock()
+        self._open(connection.options)
 
     def stub(self) -> SentimentServiceStub:
         """Return the service's methods. Raise ValueError once the channel is closed."""
         if self._closed.is_set():
             raise ValueError("the client is closed")
+        if self._process != os.getpid():
+            # grpcio 1.71 carries neither a channel nor a connection over a fork.
+            with self._opening:
+                if self._process != os.getpid():
+                    self._open([*self._connection.options, _OWN_CONNECTIONS])
         return self._stub
 
     def pause(self, seconds: float) -> None:
@@ -83,3 +97,13 @@ class Channel:
         """End open calls and the connection."""
         self._closed.set()
         self._channel.close()
+
+    def _open(self, options: ChannelOptions) -> None:
+        target = self._connection.target
+        credentials, compression = self._connection.credentials, self._connection.compression
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, options, compression)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, options, compression)
+        self._stub = SentimentServiceStub(self._channel)
+        self._process = os.getpid()

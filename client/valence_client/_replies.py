@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from valence.v1 import sentiment_pb2 as pb
@@ -51,7 +52,7 @@ def outcome(
     """Return the sentiment of one text of many, or its error."""
     match result.WhichOneof("result"):
         case "sentiment":
-            return sentiment(result.sentiment, timings)
+            return _unless_not_finite(sentiment(result.sentiment, timings))
         case "error":
             return error_of_status(result.error)
         case _:
@@ -59,8 +60,11 @@ def outcome(
 
 
 def classified(response: pb.ClassifyResponse) -> Sentiment:
-    """Return the sentiment in a response of Classify."""
-    return sentiment(response.sentiment, _timings(response.timings))
+    """Return the sentiment in a response of Classify. Raise ServerFailed if it has no score."""
+    found = _unless_not_finite(sentiment(response.sentiment, _timings(response.timings)))
+    if isinstance(found, ServerFailed):
+        raise found
+    return found
 
 
 def streamed(response: pb.StreamClassifyResponse) -> Outcome:
@@ -81,6 +85,7 @@ def sentiment(message: pb.Sentiment, timings: Timings | None) -> Sentiment:
         truncated=message.truncated,
         model=ModelRef(message.model.name, message.model.revision),
         timings=timings,
+        tokens_unknown=message.tokens_unknown,
     )
 
 
@@ -109,6 +114,14 @@ def model_info(response: pb.GetModelResponse) -> ModelInfo:
         device=model.device,
         engine_reason=model.engine_reason,
     )
+
+
+def _unless_not_finite(found: Sentiment) -> Sentiment | ServerFailed:
+    """Return the sentiment, or an error if one of its numbers is NaN or infinite."""
+    numbers = (found.score, found.valence or 0.0, *(item.score for item in found.scores))
+    if all(map(math.isfinite, numbers)):
+        return found
+    return ServerFailed("the server's answer has a score that is not a finite number")
 
 
 def _timings(message: pb.Timings) -> Timings:

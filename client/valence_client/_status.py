@@ -10,9 +10,12 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from valence_client import errors
+from valence_client._unreachable import says_more, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from valence_client._unreachable import Peer
 
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
@@ -48,17 +51,36 @@ def error_of_status(status: status_pb2.Status) -> errors.ValenceError:
     return _error(code, status.message, _read(status.details))
 
 
-def error_of_call(error: grpc.RpcError, address: str) -> errors.ValenceError:
-    """Return the error of a whole call. ``address`` is for the message."""
+def error_of_call(error: grpc.RpcError, peer: Peer) -> errors.ValenceError:
+    """Return the error of a whole call, with gRPC's as its cause. ``peer`` is for the message."""
     code, message = error.code(), error.details() or ""
     try:
         status = status_pb2.Status.FromString(_trailer(error, DETAILS_KEY) or b"")
     except DecodeError:
         status = status_pb2.Status()
     details = _read(status.details)
+    pushback = pushback_seconds(error)
+    if details.retry_after_seconds is None and pushback is not None and pushback >= 0:
+        details.retry_after_seconds = pushback
     if not details.reason:
-        message, details.reason = _explained(code, message, address)
-    return _error(code, message, details)
+        message, details.reason = _explained(code, message, peer)
+    made = _error(code, message, details)
+    made.__cause__ = error
+    return made
+
+
+def more_telling(
+    before: errors.ValenceError | None, now: errors.ValenceError
+) -> errors.ValenceError:
+    """Return the error of an attempt, or of the attempt before if it says more."""
+    if before is not None and says_more(_details_of(before), _details_of(now)):
+        return before
+    return now
+
+
+def _details_of(error: errors.ValenceError) -> str:
+    cause = error.__cause__
+    return str(cause.details()) if isinstance(cause, grpc.RpcError) else ""
 
 
 def late(address: str) -> str:
@@ -123,16 +145,22 @@ def _error(code: grpc.StatusCode, message: str, details: _Details) -> errors.Val
     return error
 
 
-def _explained(code: grpc.StatusCode, said: str, address: str) -> tuple[str, str]:
+def _explained(code: grpc.StatusCode, said: str, peer: Peer) -> tuple[str, str]:
     """Return message and reason of an error that comes from gRPC or a proxy, not the service."""
+    address = peer.address
     if code is grpc.StatusCode.UNAVAILABLE and _UNHEALTHY in said:
         message = f"the server at {address} takes no calls now: it starts, ends or is unhealthy"
         return message, NOT_SERVING
     if code is grpc.StatusCode.UNAVAILABLE:
-        message = f"no server answers at {address}: start one, or check the address ({said})"
-        return message, UNREACHABLE
+        return why(said, peer), UNREACHABLE
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return late(address), ""
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"{address} does not serve valence.v1: check the address ({said})", ""
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "CLIENT: Received message" in said:
+        message = (
+            f"the answer from {address} is larger than this client takes: raise "
+            f"grpc.max_receive_message_length in channel_options, or send fewer texts ({said})"
+        )
+        return message, ""
     return f"{code.name} from {address}: {said}", ""

@@ -10,7 +10,7 @@ import grpc.aio
 
 from valence_client._ending import Ending
 from valence_client._reopening import Reopening
-from valence_client._status import error_of_call
+from valence_client._status import error_of_call, more_telling
 from valence_client.errors import Unavailable, ValenceError
 
 if TYPE_CHECKING:
@@ -35,30 +35,30 @@ async def answers(
     reopening = Reopening(retries=connection.retries, timeout_seconds=connection.timeout_seconds)
     # A separate task: a call that breaks cancels the iteration over its requests.
     reading = asyncio.create_task(feed.read())
+    error: ValenceError | None = None
     try:
         while True:
             call = channel.stub().StreamClassify(feed.requests(), metadata=connection.metadata())
             ending = Ending(call)
             try:
                 async for response in call:
-                    answer = exchange.answer(response)
+                    answer, error = exchange.answer(response), None
                     feed.room.set()
                     yield answer
                 break
             except (grpc.aio.AioRpcError, Unavailable) as raised:
                 if exchange.complete:
                     break
-                error: ValenceError
                 if isinstance(raised, Unavailable):
                     error = raised
                 else:
                     status = ending.status(raised)
                     if status.code() is grpc.StatusCode.OK:
                         break
-                    error = error_of_call(status, connection.address)
+                    error = more_telling(error, error_of_call(status, connection.peer))
                 pause_seconds = reopening.pause_seconds(error, exchange.answered)
                 if pause_seconds is None:
-                    raise error from (None if error is raised else raised)
+                    raise error from error.__cause__
             finally:
                 call.cancel()
             await channel.pause(pause_seconds)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from valence_client._reopening import Reopening
-from valence_client._status import error_of_call
+from valence_client._status import error_of_call, more_telling
 from valence_client.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from valence_client._channels import Channel
     from valence_client._connection import Connection
     from valence_client._exchange import Exchange
+    from valence_client.errors import ValenceError
     from valence_client.results import Outcome, StreamItem
 
 
@@ -31,26 +32,26 @@ def answers(
     """Yield every answer. Raise the error that ends the stream early."""
     feed = _Feed(texts, exchange)
     reopening = Reopening(retries=connection.retries, timeout_seconds=connection.timeout_seconds)
+    error: ValenceError | None = None
     while True:
         over = threading.Event()
         call = channel.stub().StreamClassify(feed.requests(over), metadata=connection.metadata())
         try:
             for response in call:
-                answer = exchange.answer(response)
+                answer, error = exchange.answer(response), None
                 feed.answered()
                 yield answer
             break
         except (grpc.RpcError, Unavailable) as raised:
             if exchange.complete:
                 break
-            error = (
-                raised
-                if isinstance(raised, Unavailable)
-                else error_of_call(raised, connection.address)
-            )
+            if isinstance(raised, Unavailable):
+                error = raised
+            else:
+                error = more_telling(error, error_of_call(raised, connection.peer))
             pause_seconds = reopening.pause_seconds(error, exchange.answered)
             if pause_seconds is None:
-                raise error from (None if error is raised else raised)
+                raise error from error.__cause__
         finally:
             over.set()
             feed.answered()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 from valence_client._attempts import Attempts, RetryBudget
-from valence_client.errors import DeadlineExceeded, Unavailable
+from valence_client._seconds import check_seconds
+from valence_client._status import more_telling
+from valence_client.errors import DeadlineExceeded, Unavailable, ValenceError
 
 # gRPC already pauses between connection attempts. This one keeps refusals from coming in a burst.
 PAUSE_SECONDS = 0.1
@@ -15,11 +17,12 @@ class Wait:
     """A wait for a server."""
 
     def __init__(self, address: str, timeout_seconds: float) -> None:
-        """Start to wait."""
+        """Start to wait. Raise ValueError for no duration."""
+        check_seconds(timeout_seconds)
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._ends = time.monotonic() + timeout_seconds
-        self._unavailable: Unavailable | None = None
+        self._unavailable: ValenceError | None = None
 
     def attempts(self) -> Attempts:
         """Return a single attempt with its own budget, so that later calls may still retry."""
@@ -30,7 +33,7 @@ class Wait:
     def failed(self, error: Unavailable | DeadlineExceeded) -> None:
         """Note a failed attempt. Raise Unavailable if there is no time for another."""
         if isinstance(error, Unavailable):
-            self._unavailable = error
+            self._unavailable = more_telling(self._unavailable, error)
         if self._left_seconds() <= PAUSE_SECONDS:
             # The last attempt ran out of time; the error of the one before says why.
             raise Unavailable(

@@ -53,7 +53,10 @@ class Overloaded(ValenceError):
 
 
 class Unavailable(ValenceError):
-    """No server answers, or it starts, drains or is unhealthy, and still was after the retries."""
+    """No server answers, or it starts, drains or is unhealthy, and still was after the retries.
+
+    If no connection came about, the message says why, and ``__cause__`` is gRPC's error.
+    """
 
     code = grpc.StatusCode.UNAVAILABLE
 

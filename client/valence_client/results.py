@@ -63,6 +63,8 @@ class Sentiment:
     model: ModelRef
     timings: Timings | None = field(default=None, compare=False)
     """For a text of a batch, the longest times among the batch's texts."""
+    tokens_unknown: int = 0
+    """Tokens among tokens_used that the model has no word for, such as emoji or another script."""
 
 
 Outcome: TypeAlias = Sentiment | ValenceError

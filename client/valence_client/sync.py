@@ -12,7 +12,7 @@ from valence_client import _replies, _requests
 from valence_client._channels import Channel
 from valence_client._connection import DEFAULT_ADDRESS, DEFAULT_WINDOW_TEXTS, Connection
 from valence_client._exchange import Exchange
-from valence_client._status import error_of_call
+from valence_client._status import error_of_call, more_telling
 from valence_client._stream_sync import answers
 from valence_client._wait import PAUSE_SECONDS, Wait
 from valence_client.errors import DeadlineExceeded, Unavailable
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from valence.v1.sentiment_pb2_grpc import SentimentServiceStub
 
+    from valence_client._address import Address
     from valence_client._attempts import Attempts
-    from valence_client._connection import Address, ChannelOptions, Compression, Pem
+    from valence_client._connection import ChannelOptions, Compression, Pem
     from valence_client._requests import Overlength
     from valence_client._token import Token
+    from valence_client.errors import ValenceError
     from valence_client.results import ModelInfo, Outcome, Sentiment, StreamItem
 
 Request = TypeVar("Request")
@@ -57,12 +59,14 @@ class Client:
     ) -> None:
         """Check the options; the first call connects. Raise ValueError, OSError for a file.
 
-        address: ``host:port``, or another target that gRPC knows: ``dns:///name:port``, ``unix:``.
-        Calls take turns over all addresses of a name. Several addresses must be IP addresses:
-        ``["10.0.0.1:50051", "10.0.0.2:50051"]``.
+        address: ``host:port``, ``unix:path`` for a socket on this machine, or another target that
+        gRPC knows: ``dns:///name:port``. Calls take turns over all addresses of a name. Several
+        addresses must be IP addresses: ``["10.0.0.1:50051", "10.0.0.2:50051"]``. gRPC goes through
+        the proxy in ``https_proxy`` or ``http_proxy``, but not to several addresses or a loopback.
 
-        timeout_seconds: the deadline of a call, retries included. A stream has no deadline, and
-        gives up once no server has been available for so long. None waits for ever.
+        timeout_seconds: the deadline of a call, retries included; at most 86400, a day. A stream
+        has no deadline, and gives up once no server has been available for so long. None waits for
+        ever.
 
         retries: 0 to 4, for when no server is available or it is overloaded. With 0, a stream that
         loses its server is not opened again.
@@ -176,7 +180,10 @@ class Client:
         return _replies.model_info(response)
 
     def wait_ready(self, timeout_seconds: float = 60.0) -> None:
-        """Return once a server takes calls. Raise Unavailable if none does in time."""
+        """Return once a server takes calls. Raise Unavailable if none does in time.
+
+        timeout_seconds: more than 0, and at most 86400, a day.
+        """
         wait = Wait(self._connection.address, timeout_seconds)
         while True:
             try:
@@ -209,15 +216,16 @@ class Client:
         connection = self._connection
         attempts = attempts or connection.attempts()
         metadata = connection.metadata()
+        error: ValenceError | None = None
         while True:
             call = method(self._channel.stub())
             try:
                 response = call(request, timeout=attempts.left_seconds(), metadata=metadata)
             except grpc.RpcError as raised:
-                error = error_of_call(raised, connection.address)
+                error = more_telling(error, error_of_call(raised, connection.peer))
                 pause_seconds = attempts.pause_seconds(raised, error)
                 if pause_seconds is None:
-                    raise error from raised
+                    raise error from error.__cause__
             else:
                 attempts.succeed()
                 return response

@@ -24,7 +24,8 @@ def main() -> NoReturn:
     open_standard_streams()
     ensure_home()
     faulthandler.enable()  # a crash, or SIGABRT where it hangs, prints each thread's stack
-    from valence_service.settings import SettingsError, read_settings
+    from valence_service.arguments import read_settings
+    from valence_service.setting_errors import SettingsError, wrong_value
 
     try:
         settings = read_settings(sys.argv[1:])
@@ -44,7 +45,7 @@ def main() -> NoReturn:
 
     import structlog
 
-    from valence_service.backends.load import ModelUnusable
+    from valence_service.backends.source import ModelUnavailable, ModelUnusable
     from valence_service.process import new_event_loop
     from valence_service.scheduler.monitor import ModelLost
     from valence_service.transports.transport import CannotListen
@@ -66,8 +67,15 @@ def main() -> NoReturn:
         else:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(serve())
-    except (CannotListen, ModelUnusable, ModelLost) as error:
+    except SettingsError as error:
+        _leave(USAGE, str(error))
+    except (CannotListen, ModelUnavailable, ModelLost) as error:
         _leave(FAILED, str(error))
+    except ModelUnusable as error:
+        given = getattr(settings, error.setting)
+        # The embedded model is no setting's.
+        named = f"{wrong_value(error.setting, given)}: " if given else ""
+        _leave(USAGE, f"{named}{error}")
     except KeyboardInterrupt:
         _leave(INTERRUPTED)
     except Exception:

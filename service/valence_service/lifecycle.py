@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from valence_service.backends.source import ModelUnusable
+from valence_service.backends.source import ModelUnavailable
 from valence_service.core.errors import Unhealthy
 from valence_service.drain import drain
 from valence_service.process import compute_thread, pause_collector, settle_collector
@@ -140,7 +140,7 @@ class Lifecycle:
         return model
 
     async def _check(self, batcher: Batcher) -> None:
-        """Ask each replica twice. Raise ModelUnusable."""
+        """Ask each replica twice. Raise ModelUnavailable."""
         try:
             # The first batch of a replica also allocates and compiles: no client waits for it. The
             # second shows how long a text takes.
@@ -149,18 +149,18 @@ class Lifecycle:
         except ReplicaBroken as error:
             cause = error.__cause__ or error
             if isinstance(cause, ReplicaHung):
-                raise ModelUnusable(
+                raise ModelUnavailable(
                     f"{self.model_name} has not answered in {self.hang_seconds:g} s; "
                     "--hang-seconds allows it more"
                 ) from error
-            raise ModelUnusable(f"{self.model_name} does not answer: {cause}") from error
+            raise ModelUnavailable(f"{self.model_name} does not answer: {cause}") from error
 
     async def _warm_up(self, batcher: Batcher) -> None:
-        """Compute the largest batch once. Raise ModelUnusable."""
+        """Compute the largest batch once. Raise ModelUnavailable."""
         try:
             await batcher.warm_up()
         except ReplicaBroken as error:
-            raise ModelUnusable(
+            raise ModelUnavailable(
                 f"{self.model_name} does not compute a full batch: {error.__cause__ or error}; a "
                 "lower --max-batch-tokens makes it shorter, and --hang-seconds allows it more"
             ) from error

@@ -5,12 +5,18 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pydantic_core import ErrorDetails
+
+
+class SettingsError(Exception):
+    """A setting is unknown or wrong; the message names it and says what to do."""
+
 
 PREFIX = "VALENCE_"
 # The `valence` command and the client read these.
@@ -62,9 +68,15 @@ def explain(error: ErrorDetails) -> str:
     setting = str(error["loc"][0])
     variable = variable_of(setting)
     given = error["input"]
-    name = variable if os.environ.get(variable) == given else flag_of(setting)
     hint = ""
     if variable.endswith("_PORT") and str(given).startswith("tcp://"):
         service = variable.removesuffix("_PORT").lower().replace("_", "-")
         hint = f"; Kubernetes sets it for a Service named {service}: use enableServiceLinks: false"
-    return f"{name} {given!r}: {reason}{hint}"
+    return f"{wrong_value(setting, given)}: {reason}{hint}"
+
+
+def wrong_value(setting: str, given: object) -> str:
+    """Return a setting and its value as the operator gave them: by variable or by flag."""
+    variable = variable_of(setting)
+    name = variable if os.environ.get(variable) == str(given) else flag_of(setting)
+    return f"{name} {given if isinstance(given, Path) else repr(given)}"

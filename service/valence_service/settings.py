@@ -1,39 +1,17 @@
-"""The settings: a flag, or else a VALENCE_ environment variable, or else the default."""
+"""The settings, with their defaults, their limits and what goes together."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    CliApp,
-    CliImplicitFlag,
-    SettingsConfigDict,
-)
-from pydantic_settings import (
-    SettingsError as PydanticSettingsError,
-)
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import BaseSettings, CliImplicitFlag, SettingsConfigDict
 
 from valence_service.backends.labels import parse_label_valence
-from valence_service.setting_errors import (
-    PREFIX,
-    explain,
-    find_unknown_variable,
-    flag_of,
-    suggest,
-    variable_of,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
-class SettingsError(Exception):
-    """A setting is unknown or wrong; the message names it and says what to do."""
+from valence_service.setting_errors import PREFIX
+from valence_service.transports.address import checked_host, checked_name, is_loopback
 
 
 def _default_cache_dir() -> Path:
@@ -64,15 +42,24 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
-    port: int = Field(50051, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    host: Annotated[str, AfterValidator(checked_host)] = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address to listen on, or unix:PATH for a socket that its owner may use",
+    )
+    port: int = Field(
+        50051,
+        ge=0,
+        le=65535,
+        description="port to listen on; 0 takes a free one; a socket has none",
+    )
     model: str | None = Field(
         None,
         min_length=1,
         description="model folder, or name on the Hugging Face hub; without it, the embedded model",
     )
     revision: str | None = Field(
-        None, min_length=1, description="commit, branch or tag of a model on the hub"
+        None, min_length=1, description="commit, branch or tag of the --model on the hub"
     )
     engine: Literal["auto", "pipeline", "openvino"] = Field(
         "auto",
@@ -194,7 +181,7 @@ class Settings(BaseSettings):
         le=65535,
         description="port for Prometheus to scrape; 0 takes a free one; without it, no metrics",
     )
-    metrics_host: str = Field(
+    metrics_host: Annotated[str, AfterValidator(checked_name)] = Field(
         "127.0.0.1",
         min_length=1,
         description="address of the metrics port: plain HTTP, open to all who can connect",
@@ -206,7 +193,9 @@ class Settings(BaseSettings):
         description="port for JSON, Connect, gRPC-Web and the page; 0 takes a free one; without "
         "it, no HTTP",
     )
-    http_host: str = Field("127.0.0.1", min_length=1, description="address of the HTTP port")
+    http_host: Annotated[str, AfterValidator(checked_name)] = Field(
+        "127.0.0.1", min_length=1, description="address of the HTTP port"
+    )
     http_allowed_origins: str = Field(
         "",
         description="origins whose pages may call the HTTP port, separated by commas, such as "
@@ -227,33 +216,24 @@ class Settings(BaseSettings):
             raise ValueError("--tls-client-ca needs --tls-certificate and --tls-key")
         hosts = {"--host": self.host, "--http-host": self.http_host}
         for flag, host in hosts.items():
-            if self.tls_certificate or self.insecure or _is_loopback(host):
+            if self.tls_certificate or self.insecure or is_loopback(host):
                 continue
             raise ValueError(
                 f"{flag} {host} lets other machines connect, and in plaintext anyone on the "
                 "way reads along: give --tls-certificate and --tls-key, or say --insecure"
             )
+        if self.revision and not self.model:
+            raise ValueError("--revision is of a model on the hub: name it with --model")
+        if "metrics_host" in self.model_fields_set and self.metrics_port is None:
+            raise ValueError("--metrics-host needs --metrics-port: without it there are no metrics")
+        if {"http_host", "http_allowed_origins"} & self.model_fields_set and self.http_port is None:
+            raise ValueError(
+                "--http-host and --http-allowed-origins need --http-port: without it there is no "
+                "HTTP"
+            )
+        if not self.token_file and (self.public_reflection or not self.public_health):
+            raise ValueError(
+                "--public-reflection and --no-public-health need --token-file: without tokens "
+                "health and reflection are open"
+            )
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def read_settings(arguments: Sequence[str]) -> Settings:
-    """Return the settings of this process. Exit after --help; raise SettingsError."""
-    variables = [variable_of(setting) for setting in Settings.model_fields]
-    if unknown := find_unknown_variable(os.environ, variables):
-        raise SettingsError(f"unknown setting {unknown}{suggest(unknown, variables)}")
-    try:
-        return CliApp.run(Settings, cli_args=list(arguments))
-    except PydanticSettingsError as error:
-        reason = str(error).removeprefix("error parsing CLI: ")
-        wrong = next((word for word in reason.split() if word.startswith("-")), "").split("=")[0]
-        hint = suggest(wrong, [flag_of(setting) for setting in Settings.model_fields])
-        raise SettingsError(f"{reason}{hint}") from error
-    except ValidationError as error:
-        raise SettingsError("; ".join(explain(item) for item in error.errors())) from error

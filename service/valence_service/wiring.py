@@ -24,11 +24,12 @@ from valence_service.process import usable_cores
 from valence_service.scheduler.batcher import Batcher
 from valence_service.scheduler.canary import Canary
 from valence_service.serving.service import SentimentService
+from valence_service.setting_errors import SettingsError
 from valence_service.telemetry.start import read_trace_exporters, start_traces
 from valence_service.transports.auth import Authenticator, BadTokens, Tokens
 from valence_service.transports.contract import METHODS, SERVICE_NAME
 from valence_service.transports.grpc.server import ConnectionLimits, GrpcTransport
-from valence_service.transports.tls import Certificates
+from valence_service.transports.tls import BadCertificate, Certificates
 from valence_service.transports.transport import CannotListen
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ log = structlog.get_logger()
 
 
 def wire(settings: Settings) -> Lifecycle:
-    """Return the system, its addresses taken. Belongs to the running loop. Raise CannotListen."""
+    """Return the system, its addresses taken. Belongs to the running loop.
+
+    Raise CannotListen, or SettingsError for files that the settings name and that are wrong.
+    """
     limits = Limits(
         max_text_bytes=settings.max_text_bytes, max_batch_texts=settings.max_batch_texts
     )
@@ -65,15 +69,18 @@ def wire(settings: Settings) -> Lifecycle:
         public_health=settings.public_health,
         public_reflection=settings.public_reflection,
     )
-    address = transport.listen(settings.host, settings.port, _certificates(settings))
     transports: list[Transport] = [transport]
-    addresses = {"address": address}
-    if settings.http_port is not None:
-        http = _http_transport(settings, service, readiness, telemetry)
-        addresses["http"] = http.listen(
-            settings.http_host, settings.http_port, _certificates(settings)
-        )
-        transports.append(http)
+    try:
+        address = transport.listen(settings.host, settings.port, _certificates(settings))
+        addresses = {"address": address}
+        if settings.http_port is not None:
+            http = _http_transport(settings, service, readiness, telemetry)
+            addresses["http"] = http.listen(
+                settings.http_host, settings.http_port, _certificates(settings)
+            )
+            transports.append(http)
+    except BadCertificate as error:
+        raise SettingsError(str(error)) from error
     if metrics:
         addresses["metrics"] = _listen_for_scrapes(settings, metrics)
     cores = usable_cores(settings.cores)
@@ -186,7 +193,7 @@ def _authenticator(settings: Settings) -> Authenticator | None:
     try:
         return Authenticator(Tokens(settings.token_file))
     except BadTokens as error:
-        raise CannotListen(str(error)) from error
+        raise SettingsError(f"--token-file {error}") from error
 
 
 def _certificates(settings: Settings) -> Certificates | None:

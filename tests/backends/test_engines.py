@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import transformers
 import valence_model
+from valence_service.backends.source import MAX_TOKENS_WITHOUT_LIMIT
 from valence_service.core.sentiment import Polarity, Sentiment
 
 from tests.support import models
@@ -91,8 +92,20 @@ def test_positions_before_the_first_token_do_not_count(engine: str, tmp_path: Pa
     assert (sentiment.tokens_total, sentiment.tokens_used) == (102, 33)
 
 
-def test_a_model_that_cannot_pad_gets_one_text_a_micro_batch(engine: str, tmp_path: Path) -> None:
-    folder = models.make_unpaddable_model(tmp_path / "gpt2")
+def test_a_model_without_a_limit_reads_as_much_as_attention_bears(tmp_path: Path) -> None:
+    folder = models.make_unlimited_model(tmp_path / "xlnet")
+    classifier = load(folder)
+    assert classifier.info.max_tokens == MAX_TOKENS_WITHOUT_LIMIT
+    sentiments = list(classifier.classify(["good " * 600, "bad"]))
+    assert [s.tokens_used for s in sentiments] == [MAX_TOKENS_WITHOUT_LIMIT, 3]
+    assert_same(sentiments, reference(folder, ["good " * 510, "bad"]))
+
+
+@pytest.mark.parametrize("pad_token_id", [None, -1])
+def test_a_model_that_cannot_pad_gets_one_text_a_micro_batch(
+    engine: str, pad_token_id: int | None, tmp_path: Path
+) -> None:
+    folder = models.make_unpaddable_model(tmp_path / "gpt2", pad_token_id)
     texts = list(models.TEXTS)
     assert_same(list(load(folder, engine=engine).classify(texts)), reference(folder, texts))
 

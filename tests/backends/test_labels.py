@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from valence_service.backends.labels import parse_label_valence, read_labels, read_scores
+from valence_service.backends.labels import (
+    label_names,
+    parse_label_valence,
+    read_labels,
+    read_scores,
+)
 from valence_service.core.sentiment import Polarity, Sentiment
 
 
@@ -44,7 +51,12 @@ def test_scores_that_are_not_numbers_make_no_sentiment(wrong: float) -> None:
     labels = read_labels(["neg", "pos"], {})
     with pytest.raises(ValueError, match="not numbers"):
         read_scores(
-            {"neg": 0.5, "pos": wrong}, labels, probabilities=True, tokens_total=3, tokens_used=3
+            [0.5, wrong],
+            labels,
+            probabilities=True,
+            tokens_total=3,
+            tokens_used=3,
+            tokens_unknown=0,
         )
 
 
@@ -53,17 +65,23 @@ def test_the_operator_goes_before_the_name() -> None:
 
 
 def test_a_label_that_is_not_there_cannot_be_mapped() -> None:
-    with pytest.raises(ValueError, match=r"no label 'LABEL_7'; it has LABEL_0, LABEL_1"):
+    with pytest.raises(ValueError, match=r"no label 'LABEL_7'; it has 'LABEL_0', 'LABEL_1'$"):
         read_labels(["LABEL_0", "LABEL_1"], {"LABEL_7": 1})
+
+
+def test_of_many_labels_the_refusal_shows_some() -> None:
+    with pytest.raises(ValueError, match=r"no label 'x'; it has '0\\n', .*'19\\n' and 9980 more$"):
+        read_labels([f"{number}\n" for number in range(10_000)], {"x": 1})
 
 
 def sentiment(scores: dict[str, float], *, probabilities: bool = True) -> Sentiment:
     return read_scores(
-        scores,
+        list(scores.values()),
         read_labels(list(scores), {}),
         probabilities=probabilities,
         tokens_total=3,
         tokens_used=3,
+        tokens_unknown=0,
     )
 
 
@@ -109,3 +127,43 @@ def test_label_valences() -> None:
 def test_wrong_label_valences(text: str) -> None:
     with pytest.raises(ValueError, match="is not LABEL=NUMBER with a number from -1 to 1"):
         parse_label_valence(text)
+
+
+def test_a_label_has_one_valence() -> None:
+    with pytest.raises(ValueError, match="'a' is named twice: give each label one valence"):
+        parse_label_valence("a=1,b=0, a=-1")
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ({}, ["LABEL_0", "LABEL_1"]),
+        ({"id2label": None, "num_labels": 3}, ["LABEL_0", "LABEL_1", "LABEL_2"]),
+        ({"id2label": {}, "num_labels": 1}, ["LABEL_0"]),
+        ({"id2label": {"1": "b", "0": "a"}, "num_labels": 2}, ["a", "b"]),
+        ({"id2label": {"0": 1, "1": 2.5, "2": True}}, ["1", "2.5", "true"]),
+        ({"id2label": {"0": "a", "1": "a"}}, ["a", "a"]),
+    ],
+)
+def test_the_names_of_a_configuration(config: dict[str, object], names: list[str]) -> None:
+    assert label_names(config) == names
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"id2label": {"0": "a", "1": None}}, "id2label: the name of id 1 is null: give it a text"),
+        ({"id2label": {"0": ["a"]}}, 'the name of id 0 is ["a"]'),
+        ({"id2label": {"0": "a", "1": "\ud800"}}, "the name of id 1 is not valid Unicode"),
+        ({"id2label": {"0": "a", "2": "b"}}, "has 2 names, and none for id 1: number them from 0"),
+        ({"id2label": {"1": "a", "01": "b"}}, "has 2 names, and none for id 0"),
+        ({"id2label": {"joy": 0}}, "id2label: 'joy' is no id: number the names from 0"),
+        ({"id2label": ["a", "b"]}, "id2label: is no object of ids and names"),
+        ({"id2label": {"0": "a"}, "num_labels": 2}, "num_labels is 2, and id2label has 1 names"),
+        ({"num_labels": "3"}, "num_labels: '3' is not the number of labels"),
+        ({"num_labels": 0}, "num_labels: 0 is not the number of labels"),
+    ],
+)
+def test_a_wrong_entry_is_named(config: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        label_names(config)

@@ -6,12 +6,13 @@ import dataclasses
 import errno
 import hashlib
 import json
-import re
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
+import valence_model
 from safetensors.torch import load_file
 from valence_service.backends.load import ModelUnusable
 from valence_service.core.classifier import Classifier
@@ -119,19 +120,42 @@ def test_not_a_classifier(tmp_path: Path) -> None:
     refused(folder, "is not a text classifier: its weights lack classifier.bias")
 
 
-def test_broken_weights(two_labels: str, tmp_path: Path) -> None:
-    for path in Path(two_labels).iterdir():
-        (tmp_path / path.name).write_bytes(
-            path.read_bytes()[: 100 if "safe" in path.name else None]
-        )
-    refused(str(tmp_path), re.escape(f"from {tmp_path}: is it a complete"))
+@pytest.mark.parametrize("family", ["ModernBert", "Llama"])
+@pytest.mark.parametrize("task", ["TokenClassification", "QuestionAnswering"])
+def test_a_model_of_another_task_is_no_classifier(
+    two_labels: str, tmp_path: Path, family: str, task: str
+) -> None:
+    name = f"{family}For{task}"
+    folder = changed(two_labels, tmp_path / "other", architectures=[name])
+    refused(str(folder), f"is not a text classifier: config.json, architectures says {name}")
 
 
 def test_broken_configuration(two_labels: str, tmp_path: Path) -> None:
-    for path in Path(two_labels).iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "no-such-thing"}))
-    refused(str(tmp_path), "cannot load .* is it a complete")
+    folder = shutil.copytree(two_labels, tmp_path / "broken")
+    (folder / "config.json").write_text(json.dumps({"model_type": "no-such-thing"}))
+    refused(str(folder), "cannot load the model in .*broken: .*no-such-thing")
+
+
+def test_without_tokenizer(two_labels: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(two_labels, tmp_path / "wordless")
+    for path in folder.glob("*token*"):
+        path.unlink()
+    refused(str(folder), "has no words: tokenizer.json or vocab.txt is missing; save_pretrained")
+
+
+def test_a_tokenizer_that_is_newer_than_the_library(two_labels: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(two_labels, tmp_path / "newer")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer | {"version": "9.0"}))
+    refused(str(folder), "cannot load the tokenizer in .*newer: .*no newer than .*version '9.0'")
+
+
+@pytest.mark.parametrize(("engine", "precision"), [("pipeline", "f32"), ("openvino", "int8")])
+def test_the_tokenizer_of_another_model(tmp_path: Path, engine: str, precision: str) -> None:
+    folder = changed(valence_model.path(), tmp_path / "other", vocab_size=77)
+    source = model_source(str(folder), engine=engine, precision=precision)
+    with pytest.raises(ModelUnusable, match=r"has \d+ tokens, and the model knows 77 .*vocab_size"):
+        load_replicas(source, 1)
 
 
 def test_unreadable(two_labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,16 +176,54 @@ def test_not_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])
 def test_no_such_device(two_labels: str, device: str) -> None:
-    refused(two_labels, f"the device '{device}' is not here", device=device)
+    with pytest.raises(ModelUnusable, match="not a device of this machine: use cpu") as caught:
+        load(two_labels, device=device)
+    assert caught.value.setting == "device"
 
 
 def test_a_label_that_is_not_there(two_labels: str) -> None:
-    with pytest.raises(ModelUnusable, match="--label-valence: the model has no label 'joy'"):
+    with pytest.raises(ModelUnusable, match="the model has no label 'joy'") as caught:
         load(two_labels, label_valence={"joy": 1.0})
+    assert caught.value.setting == "label_valence"
 
 
-def test_a_configuration_that_is_no_json(two_labels: str, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{")
-    refused(str(tmp_path), r"config.json is no JSON: is the model's folder complete")
-    (tmp_path / "config.json").write_text("[]")
-    refused(str(tmp_path), "config.json holds no JSON object")
+def changed(two_labels: str, folder: Path, **entries: object) -> Path:
+    """A copy of the model, with other entries in its config.json."""
+    shutil.copytree(two_labels, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | entries))
+    return folder
+
+
+def test_a_wrong_label_is_named_with_its_file(two_labels: str, tmp_path: Path) -> None:
+    folder = changed(two_labels, tmp_path / "null", id2label={"0": "a", "1": None})
+    refused(str(folder), r"null/config.json, id2label: the name of id 1 is null: give it a text")
+
+
+def test_more_labels_than_the_weights_have(two_labels: str, tmp_path: Path) -> None:
+    folder = changed(two_labels, tmp_path / "more", id2label={"0": "a", "1": "b", "2": "c"})
+    refused(
+        str(folder), r"more/config.json makes classifier.bias of shape \[3\], .* weights have \[2\]"
+    )
+
+
+def test_more_labels_than_a_ready_made_form_computes(tmp_path: Path) -> None:
+    folder = changed(valence_model.path(), tmp_path / "more", id2label={"0": "a"})
+    source = model_source(str(folder), engine="openvino", precision="int8")
+    with pytest.raises(
+        ModelUnusable, match=r"shape \[\?,2\], not a score for each of the 1 labels"
+    ):
+        load_replicas(source, 1)
+
+
+@pytest.mark.parametrize("engine", ["pipeline", "openvino"])
+def test_a_name_twice_is_served_as_transformers_does(
+    two_labels: str, tmp_path: Path, engine: str
+) -> None:
+    folder = str(changed(two_labels, tmp_path / "twice", id2label={"0": "same", "1": "same"}))
+    (classifier,) = load_replicas(model_source(folder, engine=engine), 1).classifiers
+    (sentiment,) = classifier.classify(["it was not very good"])
+    reference = transformers.pipeline("text-classification", folder)("it was not very good")
+    assert [score.label for score in sentiment.scores] == ["same", "same"]
+    assert sentiment.scores[0].score == pytest.approx(reference[0]["score"], abs=1e-3)
+    assert sum(score.score for score in sentiment.scores) == pytest.approx(1)

@@ -68,8 +68,8 @@ def test_a_gpu_without_torch_is_left_alone(machine: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("engine", "precision", "device", "says"),
     [
-        ("openvino", "auto", "cuda", "computes on the CPU, not on 'cuda'"),
-        ("pipeline", "int8", "cpu", "the pipeline engine computes in f32 or bf16"),
+        ("openvino", "auto", "cuda", "computes on the CPU: use cpu, or --engine auto"),
+        ("pipeline", "int8", "cpu", "computes in f32 or bf16: use one of them"),
         ("openvino", "int8", "cpu", "carries no int8 form"),
     ],
 )

@@ -14,7 +14,7 @@ MODULE = (sys.executable, "-m", "valence_client")
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's, without what the command or a terminal would read."""
-    unwanted = ("VALENCE_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+    unwanted = ("VALENCE_", "GRPC_VERBOSITY", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     # Wide, so that no message is broken over lines in its box.
     return kept | {"COLUMNS": "200"} | dict(extra or {})

@@ -78,31 +78,47 @@ def roots(authority: Authority, tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def _encrypted(authority: Authority, callers: bytes | None) -> AsyncIterator[str]:
-    """Lets in everybody, or those whom the authority ``callers`` has signed; it has no health."""
+async def encrypting(
+    authority: Authority,
+    name: str = "127.0.0.1",
+    *,
+    expired: bool = False,
+    callers: bytes | None = None,
+) -> AsyncIterator[str]:
+    """Lets in everybody, or those whom the authority ``callers`` has signed; it has no health.
+
+    Its address is a number: of "localhost", clients also try the address that refuses.
+    """
     running = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(Contract(), running)
-    pair = authority.pair("localhost")
+    pair = authority.pair(name, expired=expired)
     credentials = grpc.ssl_server_credentials(
         [(pair.key, pair.certificate)], callers, require_client_auth=callers is not None
     )
-    port = running.add_secure_port("localhost:0", credentials)
+    port = running.add_secure_port("127.0.0.1:0", credentials)
     await running.start()
-    yield f"localhost:{port}"
+    yield f"127.0.0.1:{port}"
     await running.stop(0)
 
 
 @pytest.fixture
 async def encrypted(authority: Authority) -> AsyncIterator[str]:
     """The address of a server with TLS."""
-    async with _encrypted(authority, None) as address:
+    async with encrypting(authority) as address:
+        yield address
+
+
+@pytest.fixture
+async def named(authority: Authority) -> AsyncIterator[str]:
+    """The address of one whose certificate is for localhost."""
+    async with encrypting(authority, "localhost") as address:
         yield address
 
 
 @pytest.fixture
 async def guarded(authority: Authority) -> AsyncIterator[str]:
     """The address of one that lets in nobody without a certificate."""
-    async with _encrypted(authority, authority.certificate) as address:
+    async with encrypting(authority, callers=authority.certificate) as address:
         yield address
 
 

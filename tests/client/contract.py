@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -53,19 +54,24 @@ DRAINING = status(grpc.StatusCode.UNAVAILABLE, "the server is ending", info("DRA
 
 
 def sentiment(text: str) -> pb.Sentiment:
-    """Positive where the text has "good" in it."""
+    """Positive where the text has "good" in it. A sun is an unknown token.
+
+    The score of "not a number" is none.
+    """
     good = "good" in text
     names = ("POSITIVE", "NEGATIVE") if good else ("NEGATIVE", "POSITIVE")
+    scores = (math.nan if "not a number" in text else 0.75, 0.25)
     tokens = len(text.split()) + 2
     return pb.Sentiment(
         label=names[0],
-        score=0.75,
-        scores=[pb.LabelScore(label=n, score=s) for n, s in zip(names, (0.75, 0.25), strict=True)],
+        score=scores[0],
+        scores=[pb.LabelScore(label=n, score=s) for n, s in zip(names, scores, strict=True)],
         polarity=pb.POLARITY_POSITIVE if good else pb.POLARITY_NEGATIVE,
         valence=0.5 if good else -0.5,
         tokens_total=tokens,
         tokens_used=min(tokens, MAX_TOKENS),
         truncated=tokens > MAX_TOKENS,
+        tokens_unknown=text.count("☀"),
         model=MODEL,
     )
 

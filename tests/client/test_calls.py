@@ -29,6 +29,9 @@ from valence_client import (
 from tests.client import twins
 from tests.client.conftest import Open, Serving
 
+WRONG_SECONDS = (0, -1.0, float("nan"), float("inf"), 1e12, 86401)
+DAY = "give more than 0 and at most 86400, or None"
+PEM = b"-----BEGIN CERTIFICATE-----"
 GOOD = Sentiment(
     label="POSITIVE",
     score=0.75,
@@ -46,7 +49,9 @@ async def test_classify(client: Open) -> None:
     async with client() as ask:
         answer = await ask.classify("good")
         long = await ask.classify("a bad film that has no end at all")
+        sunny = await ask.classify("☀ good ☀")
     assert answer == GOOD
+    assert sunny.tokens_unknown == 2
     assert answer.timings == Timings(queue_seconds=0.0015, inference_seconds=2.0)
     assert (long.truncated, long.tokens_used, long.tokens_total) == (True, 8, 11)
 
@@ -206,8 +211,6 @@ async def test_what_is_no_text_is_a_mistake_of_the_program(client: Open) -> None
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"timeout_seconds": 0}, "timeout_seconds is 0"),
-        ({"timeout_seconds": float("nan")}, "timeout_seconds is nan"),
         ({"retries": 5}, "give 0 to 4"),
         ({"root_certificates": b"pem"}, "need tls=True"),
         ({"client_certificate": b"pem", "client_key": b"pem"}, "need tls=True"),
@@ -216,6 +219,13 @@ async def test_what_is_no_text_is_a_mistake_of_the_program(client: Open) -> None
         ({"token": ""}, "printable ASCII"),
         ({"token": "two words"}, "token: give one token"),
         ({"token": "secret\n"}, "printable ASCII"),
+        *(({"timeout_seconds": wrong}, DAY) for wrong in WRONG_SECONDS),
+        ({"tls": True, "root_certificates": b"no PEM"}, "root_certificates holds no certificate"),
+        ({"tls": True, "root_certificates": b""}, "root_certificates holds no certificate"),
+        (
+            {"tls": True, "client_certificate": PEM, "client_key": PEM},
+            "client_key holds no private key",
+        ),
     ],
 )
 def test_wrong_options(make: type[Client], options: dict[str, object], said: str) -> None:
@@ -232,11 +242,37 @@ def test_wrong_options(make: type[Client], options: dict[str, object], said: str
         (["127.0.0.1", "127.0.0.1:1"], "address has '127.0.0.1'"),
         (["127.0.0.1:a"], "address has '127.0.0.1:a'"),
         (["127.0.0.1:1", "[::1]:1"], "IPv4 or IPv6 addresses, not both"),
+        (["127.0.0.1:1", "127.0.0.1:65536"], "address has '127.0.0.1:65536': give a port from 1"),
+        ("", "give host:port"),
+        ("http://10.0.0.1:50051", "give host:port without http://"),
+        ("https://10.0.0.1:50051", "give host:port without https://, and tls=True"),
+        ("grpc://10.0.0.1:50051", "give host:port without grpc://"),
+        ("dns://10.0.0.1:50051", "write dns:///10.0.0.1:50051"),
+        (" 10.0.0.1:50051", "without blanks"),
+        ("10.0.0.1:50051\n", "without blanks"),
+        ("10.0.0.1:50051/v1", "without a path"),
+        ("10.0.0.1", "give the port too, such as 10.0.0.1:50051"),
+        (":50051", "give the host too"),
+        ("::1:50051", "write an IPv6 address in brackets"),
+        ("10.0.0.1:0", "give a port from 1 to 65535"),
+        ("10.0.0.1:65536", "give a port from 1 to 65535"),
+        ("10.0.0.1:-1", "give a port from 1 to 65535"),
+        ("10.0.0.1:http", "give a port from 1 to 65535"),
+        ("unix:", "write unix:path"),
+        ("unix://relative", "write unix:path, or unix:///path"),
+        ("unix:/" + "x" * 107, "at most 107 bytes"),
     ],
 )
-def test_wrong_addresses(make: type[Client], addresses: list[str], said: str) -> None:
+def test_wrong_addresses(make: type[Client], addresses: str | list[str], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         make(addresses)
+
+
+@pytest.mark.parametrize("seconds", WRONG_SECONDS)
+async def test_waiting_for_no_duration(client: Open, seconds: float) -> None:
+    async with client() as ask:
+        with pytest.raises(ValueError, match=f"timeout_seconds is {re.escape(str(seconds))}"):
+            await ask.wait_ready(seconds)
 
 
 @pytest.mark.parametrize("make", [Client, AsyncClient])

@@ -31,6 +31,17 @@ async def test_says_where_a_text_was_cut(server: Serving) -> None:
     assert (code, out) == (0, f"POSITIVE  0.75  {text}  (read 8 of 11 tokens)\n")
 
 
+async def test_says_where_a_third_of_a_text_is_unknown(server: Serving) -> None:
+    arguments = ("☀", "good ☀", "good ☀ ☀")
+    code, out, _ = await run("classify", *arguments, VALENCE_ADDRESS=server.address)
+    assert code == 0
+    assert out.splitlines() == [
+        "NEGATIVE  0.75  ☀  (1 of 3 tokens unknown)",
+        "POSITIVE  0.75  good ☀",
+        "POSITIVE  0.75  good ☀ ☀  (2 of 5 tokens unknown)",
+    ]
+
+
 async def test_json(server: Serving) -> None:
     code, out, err = await run("classify", "--json", "--address", server.address, "good ☀", "")
     good, bad = map(json.loads, out.splitlines())
@@ -44,6 +55,7 @@ async def test_json(server: Serving) -> None:
         "valence": 0.5,
         "tokens_total": 4,
         "tokens_used": 4,
+        "tokens_unknown": 1,
         "truncated": False,
         "model": {"name": "fixed", "revision": "0123456789ab"},
         "timings": {"queue_seconds": 0.0015, "inference_seconds": 2.0},
@@ -151,8 +163,14 @@ async def test_no_text_at_a_terminal_is_wrong_usage() -> None:
     ("arguments", "said"),
     [
         (("clasify", "good"), "No such command 'clasify'"),
-        (("classify", "--timeout-seconds", "0", "good"), "give more than 0 seconds"),
-        (("classify", "--timeout-seconds", "nan", "good"), "give more than 0 seconds"),
+        *(
+            ((command, "--timeout-seconds=1e12"), "1e+12: give more than 0 and at most 86400 seco")
+            for command in ("model", "health", "watch")
+        ),
+        *(
+            (("classify", f"--timeout-seconds={wrong}", "good"), "for '--timeout-seconds'")
+            for wrong in ("0", "-1", "nan", "inf", "1e12")
+        ),
         (("classify", "--overlength", "cut", "good"), "'truncate', 'reject'"),
         (("classify", "--file", "a.csv", "good"), "give texts or a --file, not both"),
         (("classify", "--json", "--output-format", "csv", "good"), "--json is not"),
@@ -170,9 +188,12 @@ async def test_wrong_usage(arguments: tuple[str, ...], said: str) -> None:
 async def test_no_server(command: tuple[str, ...], refusing: str) -> None:
     code, out, err = await run(*command, "--address", refusing, stdin=b"good\n")
     assert (code, out) == (1, "")
-    assert err == (
-        f"valence: no server answers at {refusing}: start one with `make run` or give --address\n"
+    said = (
+        f"valence: no server answers at {refusing}: start one with `make run` or give --address ("
     )
+    assert err.startswith(said)
+    assert err.endswith(")\n")
+    assert "Connection refused" in err  # gRPC's last error
 
 
 async def test_no_answer_in_time(server: Serving) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.client import in_process
 from tests.client.command import run
 from tests.client.conftest import Serving
 
@@ -17,7 +18,7 @@ LIMIT = 65536
 WRONG: list[tuple[str, str, tuple[str, ...], str]] = [
     ("a.csv", "id,body\n1,good\n", (), "say which holds the texts with --column; it has id, b"),
     ("a.csv", "id,text\n", ("--column", "txt"), "has no column 'txt'; it has id, text"),
-    ("a.csv", "id,text,id\n", (), "two columns are called 'id'"),
+    ("a.csv", "text,id,text\n", (), "2 columns are called 'text'"),
     ("a.csv", "", (), "is empty: its first line should name the columns"),
     ("a.jsonl", '{"a": 1, "b": 2}', (), "say which holds the texts with --field; it has a, b"),
     ("a.jsonl", '{"a": {"b": ""}}', ("--field", "a.c"), "has no field 'a.c'; it has a"),
@@ -28,17 +29,19 @@ WRONG: list[tuple[str, str, tuple[str, ...], str]] = [
         "its first row gives the columns, but is not a JSON object",
     ),
     ("a.parquet", "no", (), "cannot be read as Parquet"),
-    ("a.dat", "good", (), "add --format lines, csv, tsv, jsonl or parquet"),
+    ("a.dat", "good", (), "add --format lines, csv, tsv, json, jsonl or parquet"),
     ("a.csv", "\ufefftext\ngood", ("-o", "out.dat"), "add --output-format"),
     ("a.csv", "text\ngood", ("-o", "missing/out.csv"), "missing/out.csv cannot be written: No"),
     ("a.csv", "text\ngood", ("-o", "a.csv", "--overwrite"), "a.csv is the input"),
-    ("a.csv", "text\ngood", ("--resume",), "--resume continues an --output"),
+    ("a.csv", "text\ngood", ("--resume",), "--resume continues an uncompressed --output"),
     ("a.csv", "text\ngood", ("-o", "/dev/full", "--json"), "No space left on device"),
 ]
 
 
 async def classify(server: Serving, *arguments: str | Path) -> tuple[int, str, str]:
-    return await run("classify", "--address", server.address, *arguments)
+    """Exit code, stdout, stderr."""
+    done = await in_process.classify(server, *arguments)
+    return done.code, done.out, done.err
 
 
 async def test_bad_rows_of_a_table(server: Serving, tmp_path: Path) -> None:
@@ -77,7 +80,7 @@ async def test_bad_rows_of_objects(server: Serving, tmp_path: Path) -> None:
         ("[1]", "line 4: is not a JSON object"),
         ('{"txt": "good"}', "line 5: has no field 'text'"),
         ('{"text": null}', "line 6: has no text in 'text': null"),
-        ('{"text": NaN}', "line 7: is not JSON: NaN is not a JSON number"),
+        ('{"text": NaN}', "line 7: has no text in 'text': NaN"),
         ('{"text": "\\ud800"}', "line 8: is not valid Unicode"),
         ("[" * 100_000, "line 9: is not JSON: "),
         ("{}", "line 10: has no field 'text'"),
@@ -102,11 +105,9 @@ async def test_bad_rows_of_objects(server: Serving, tmp_path: Path) -> None:
 
 async def test_bad_rows_of_parquet(server: Serving, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["good", None]}), tmp_path / "a.parquet")
-    pq.write_table(pa.table({"text": [7]}), tmp_path / "b.parquet")
-    for name, error in (("a", "row 2: has no text in 'text' but nothing"), ("b", "row 1: has")):
-        code, _, err = await classify(server, "-f", tmp_path / f"{name}.parquet")
-        assert code == 1
-        assert error in err
+    code, _, err = await classify(server, "-f", tmp_path / "a.parquet")
+    assert code == 1
+    assert "row 2: has no text in 'text' but nothing" in err
 
 
 async def test_a_blank_line_keeps_its_place(server: Serving) -> None:
@@ -120,11 +121,11 @@ async def test_a_blank_line_keeps_its_place(server: Serving) -> None:
 
 
 async def test_many_bad_rows_are_counted(server: Serving, tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"text": "good"}\n' + "no\n" * 5000)
+    (tmp_path / "a.jsonl").write_text('{"text": "good"}\n' + "no\n" * 500)
     code, out, err = await classify(server, "-f", tmp_path / "a.jsonl")
-    assert (code, len(out.splitlines())) == (1, 5001)
+    assert (code, len(out.splitlines())) == (1, 501)
     assert len(err.splitlines()) == 21
-    assert err.endswith("valence: and 4980 more like these\n")
+    assert err.endswith("valence: and 480 more like these\n")
 
 
 async def test_a_line_longer_than_any_text(server: Serving, tmp_path: Path) -> None:
@@ -141,22 +142,19 @@ async def test_a_line_longer_than_any_text(server: Serving, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("wrong", WRONG, ids=[said for *_, said in WRONG])
 async def test_a_file_that_will_not_do(
-    server: Serving, tmp_path: Path, wrong: tuple[str, str, tuple[str, ...], str]
+    server: Serving,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: tuple[str, str, tuple[str, ...], str],
 ) -> None:
     name, content, options, said = wrong
     (tmp_path / name).write_text(content)
-    arguments = ("classify", "--address", server.address, "-f", name, *options)
-    code, out, err = await run(*arguments, folder=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = await classify(server, "-f", name, *options)
     assert (code, out) == (1, "")
     assert said in err
     assert err.startswith("valence: ")
     assert (tmp_path / name).read_text() == content
-
-
-async def test_utf_16_is_named(server: Serving, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("text\ngood\n", encoding="utf-16")
-    _, _, err = await classify(server, "-f", tmp_path / "a.csv")
-    assert "is UTF-16: make it UTF-8 first" in err
 
 
 async def test_no_file_is_made_where_no_server_is(refusing: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.client.conftest import Serving
 from tests.support.certificates import Authority
 
 
-async def test_tls(encrypted: str, roots: Path) -> None:
+async def test_tls(encrypted: str, named: str, roots: Path) -> None:
     trusting = ("--root-certificates", roots)
     code, out, _ = await run("classify", "good", "--address", encrypted, *trusting)
     assert (code, out) == (0, "POSITIVE  0.75  good\n")
@@ -28,7 +28,19 @@ async def test_tls(encrypted: str, roots: Path) -> None:
     assert "does not serve" in err  # it has no health, and answers
     code, _, err = await run("classify", "good", "--address", encrypted, "--tls")
     assert code == 1
-    assert "no server answers" in err
+    assert "signed by no authority that is trusted here" in err
+    assert "in --root-certificates (" in err
+    for command in (("classify", "good"), ("health",)):
+        code, _, err = await run(*command, "--address", encrypted)
+        assert code == 1
+        assert f"{encrypted} closes the connection: if it expects TLS, give --tls (" in err
+    code, _, err = await run("model", "--address", named, *trusting)
+    assert code == 1
+    assert f"the certificate of {named} is for another name" in err
+    assert "in --server-name (" in err
+    naming = (*trusting, "--server-name", "localhost")
+    assert (await run("model", "--address", named, *naming))[0] == 0
+    assert "does not serve" in (await run("health", "--address", named, *naming))[2]
 
 
 async def test_client_certificate(
@@ -42,7 +54,7 @@ async def test_client_certificate(
     for command in (("classify", "good"), ("health",)):
         code, _, err = await run(*command, *trusting)
         assert code == 1
-        assert "no server answers" in err
+        assert "may require another --client-certificate and --client-key" in err
     code, _, err = await run("model", *trusting, *shown[:2])
     assert code == 2
     assert "go together" in err
@@ -71,6 +83,13 @@ async def test_files_that_are_not_there(tmp_path: Path) -> None:
         code, _, err = await run("model", option, tmp_path / "missing")
         assert code == 2
         assert f"{tmp_path}/missing cannot be read: No such file" in err
+
+
+async def test_addresses_that_cannot_work() -> None:
+    for command in ("model", "health", "watch"):
+        code, _, err = await run(command, "--address", "http://127.0.0.1:50051")
+        assert code == 2
+        assert "--address is 'http://127.0.0.1:50051': give host:port without http://" in err
 
 
 async def test_a_bar_on_a_terminal(server: Serving, tmp_path: Path) -> None:

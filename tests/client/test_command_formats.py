@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.client import in_process
 from tests.client.command import run
 from tests.client.conftest import Serving
 
@@ -43,7 +44,9 @@ def write(folder: Path, name: str) -> Path:
 
 
 async def classify(server: Serving, *arguments: str | Path) -> tuple[int, str, str]:
-    return await run("classify", "--address", server.address, *arguments)
+    """Exit code, stdout, stderr."""
+    done = await in_process.classify(server, *arguments)
+    return done.code, done.out, done.err
 
 
 @pytest.mark.parametrize("into", ["csv", "tsv", "jsonl"])
@@ -54,12 +57,12 @@ async def test_every_format_into_every_other(
     file = write(tmp_path, f"rows.{source}")
     output = tmp_path / f"out.{into}"
     assert await classify(server, "-f", file, "-o", output) == (0, "", "")
-    content = output.read_bytes().decode()
+    content = output.read_bytes().decode("utf-8-sig")
     if into == "jsonl":
         records = [json.loads(line) for line in content.split("\n")[:-1]]
         assert list(records[0]) == [
             *("id", "text", "", "label", "score", "scores", "polarity", "valence"),
-            *("tokens_total", "tokens_used", "truncated", "model", "timings"),
+            *("tokens_total", "tokens_used", "tokens_unknown", "truncated", "model", "timings"),
         ]
     else:
         delimiter = "\t" if into == "tsv" else ","

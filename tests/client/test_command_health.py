@@ -104,4 +104,6 @@ async def test_watch_gives_up(refusing: str) -> None:
     code, out, err = await run(
         "watch", "--until-serving", "--timeout-seconds", "3", "--address", refusing
     )
-    assert (code, out.split()[1:], err) == (1, ["UNREACHABLE"], "")
+    assert (code, out.split()[1:]) == (1, ["UNREACHABLE"])
+    assert err.startswith(f"valence: no server answers at {refusing}")
+    assert err.count("\n") == 1

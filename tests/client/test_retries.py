@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from valence.v1 import sentiment_pb2_grpc
-from valence_client import DeadlineExceeded, Overloaded, Unavailable, ValenceError
+from valence_client import Overloaded, Unavailable, ValenceError
 from valence_client._attempts import FAILURE_COST, MAX_TOKENS, Attempts, RetryBudget
 
 from tests.client import twins
@@ -96,15 +96,35 @@ async def test_overloaded_server_says_not_to_come_back(
     assert len(server.contract.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("timeout_seconds", "pushback_ms"), [(60, "3600000"), (None, "90000000000000")]
+)
 async def test_overloaded_server_wants_a_longer_wait_than_the_deadline(
-    client: Open, server: Serving
+    client: Open,
+    server: Serving,
+    decisions: Decisions,
+    timeout_seconds: float | None,
+    pushback_ms: str,
 ) -> None:
-    server.contract.failures["bad"] = FULL
-    server.contract.pushback_ms = "3600000"
-    async with client(timeout_seconds=1) as ask:
-        with pytest.raises(DeadlineExceeded):
+    server.contract.failures["bad"] = status(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, "full", info("OVERLOADED")
+    )
+    server.contract.pushback_ms = pushback_ms
+    async with client(timeout_seconds=timeout_seconds) as ask:
+        with pytest.raises(Overloaded) as caught:
             await ask.classify("bad")
+    assert caught.value.retry_after_seconds == int(pushback_ms) / 1000
+    assert decisions.pauses == [None]
     assert len(server.contract.requests) == 1
+
+
+async def test_a_pause_beyond_the_deadline_does_not_hide_why_there_is_no_answer(
+    kind: str, refusing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("valence_client._attempts.FIRST_PAUSE_SECONDS", 3600.0)
+    async with twins.opened(kind, refusing, timeout_seconds=60) as ask:
+        with pytest.raises(Unavailable, match="no server answers"):
+            await ask.classify("good")
 
 
 async def test_overloaded_server_gets_little_more_than_the_calls(

@@ -41,7 +41,12 @@ async def test_one_answer_for_every_text(kind: str, capfd: pytest.CaptureFixture
 
 async def test_answers_by_text(kind: str) -> None:
     whole = dataclasses.replace(
-        sentiment(0.25), label="4 stars", polarity=Polarity.POSITIVE, tokens_total=9, tokens_used=7
+        sentiment(0.25),
+        label="4 stars",
+        polarity=Polarity.POSITIVE,
+        tokens_total=9,
+        tokens_used=7,
+        tokens_unknown=2,
     )
     answers: dict[str, Answer] = {
         "bad": -0.5,
@@ -116,7 +121,12 @@ async def test_limits_are_those_of_the_model(kind: str) -> None:
     limits = dataclasses.replace(MODEL.limits, max_text_bytes=20, max_tokens=3, max_batch_texts=2)
     with FakeService(model=dataclasses.replace(MODEL, limits=limits)) as service:
         async with twins.opened(kind, service.address) as ask:
-            for text, said in ((" ", "white space"), ("x" * 21, "21 bytes")):
+            for text, said in (
+                (" ", "white space"),
+                ("\u200b\u0301\0", "zero-width"),
+                ("\u3164", "zero-width"),
+                ("x" * 21, "21 bytes"),
+            ):
                 with pytest.raises(InvalidText, match=said):
                     await ask.classify(text)
             with pytest.raises(InvalidText, match="send 1 to 2"):

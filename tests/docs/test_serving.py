@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from valence_service.settings import read_settings
+from valence_service.arguments import read_settings
 
 from tests.docs.documents import Example, examples
 from tests.support import certificates

@@ -55,7 +55,7 @@ def test_exit_codes_without_stderr(stderr: str) -> None:
 
     assert run("--prot", "1", within=within).returncode == 2
     missing = run("--port", "0", "--model", "/missing/model", within=within)
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert missing.stderr == ""
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -14,6 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
+from valence_client import Client
 
 from tests.support.hub import COMMIT, hub
 from tests.support.server import Server, command, environment, launched, run, serving
@@ -58,7 +60,7 @@ def test_a_host_that_is_not_here() -> None:
 
 def test_a_missing_model(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
-    failed("--port", "0", "--model", missing, code=1, says=f"{missing} does not exist")
+    failed("--port", "0", "--model", missing, code=2, says=f"--model '{missing}': ")
 
 
 def test_a_second_server_does_not_share_the_port(tiny: Server) -> None:
@@ -125,8 +127,8 @@ def test_a_model_of_the_hub_by_name_and_revision(two_labels: str, tmp_path: Path
             assert server.end() == 0
         assert "model.safetensors" in online.fetched
         missing = run("--model", "acme/tiny", "--revision", "v9", env=environment)
-        assert missing.returncode == 1
-        assert "check its name, --revision" in missing.stderr
+        assert missing.returncode == 2
+        assert "--revision 'v9': acme/tiny has no such commit, branch or tag" in missing.stderr
     # What was fetched is kept.
     offline = environment | {"HF_HUB_OFFLINE": "1"}
     with launched("--model", "acme/tiny", "--revision", COMMIT, env=offline) as server:
@@ -143,7 +145,7 @@ def test_sigterm_while_loading_ends_at_once(two_labels: str) -> None:
 TORCH_IMPORTED = """
 import sys
 from valence_service.backends import load
-from valence_service.settings import read_settings
+from valence_service.arguments import read_settings
 from valence_service.wiring import model_source
 settings = read_settings(sys.argv[1:])
 source = model_source(settings)
@@ -218,6 +220,18 @@ def test_an_engine_and_a_device_that_do_not_go_together() -> None:
         "openvino",
         "--device",
         "cuda",
-        code=1,
-        says="computes on the CPU",
+        code=2,
+        says="--device 'cuda': --engine openvino computes on the CPU",
     )
+
+
+def test_a_unix_socket(two_labels: str, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with serving("--model", two_labels, "--host", f"unix:{path}") as server:
+        assert server.address == f"unix:{path}"
+        with Client(f"unix:{path}") as client:
+            assert client.classify("good").label in ("NEGATIVE", "POSITIVE")
+        health = [sys.executable, "-m", "valence_client", "health", "--address", server.address]
+        assert subprocess.check_output(health, env=environment()) == b"SERVING\n"
+        assert server.end() == 0
+    assert not path.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from typing import Any
 
 import grpc
@@ -15,7 +16,10 @@ MAX_TEXT_BYTES, MAX_BATCH_TEXTS, MAX_ID_BYTES, MAX_TOKENS = 300, 8, 256, 64
 
 
 def is_bad(text: str) -> bool:
-    return not text.strip() or len(text.encode()) > MAX_TEXT_BYTES
+    invisible = all(
+        unicodedata.category(c)[0] in "ZM" or unicodedata.category(c) in ("Cc", "Cf") for c in text
+    )
+    return invisible or len(text.encode()) > MAX_TEXT_BYTES
 
 
 def check_sentiment(sentiment: pb.Sentiment) -> None:

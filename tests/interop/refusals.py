@@ -50,11 +50,15 @@ def _overloaded(message: str, retry_delay: str) -> dict[str, Any]:
 
 
 _EMPTY = "is empty or only white space"
+_INVISIBLE = "has only characters that show nothing: control, zero-width or combining ones"
 
 REFUSALS = {
     "no text": Refusal("Classify", {}, INVALID_ARGUMENT, [_invalid("text", _EMPTY)]),
     "white space": Refusal(
         "Classify", {"text": "\u3000\t\r\n "}, INVALID_ARGUMENT, [_invalid("text", _EMPTY)]
+    ),
+    "nothing to see": Refusal(
+        "Classify", {"text": "\u200b\ufeff"}, INVALID_ARGUMENT, [_invalid("text", _INVISIBLE)]
     ),
     "a byte too many": Refusal(
         "Classify",

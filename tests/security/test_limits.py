@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+from valence_service.transports.grpc.server import _milliseconds
 
 from tests.faults import http2
 from tests.support.server import Server, serving
@@ -86,3 +87,8 @@ async def test_a_connection_ends_when_its_time_is_over(two_labels: str, limit: s
         async with connected(server, *http2.opening()) as (reader, _):
             # Whatever reason it gives: grpc has one for idleness, none for age.
             assert await farewell(reader) != ENHANCE_YOUR_CALM
+
+
+def test_times_below_a_millisecond_are_not_taken_for_none() -> None:
+    assert [_milliseconds(seconds) for seconds in (0.0001, 1.5)] == [1, 1500]
+    assert _milliseconds(0.0) == _milliseconds(86400e3)  # for ever

@@ -117,18 +117,26 @@ async def test_a_certificate_is_swapped_while_calls_run_and_none_fails(
         assert server.end() == 0
 
 
-@pytest.mark.parametrize("what", ["missing", "no PEM", "another's key"])
+@pytest.mark.parametrize("what", ["missing", "no PEM", "another's key", "no authority"])
 def test_files_that_are_no_certificate_are_named(tmp_path: Path, what: str) -> None:
     certificate, key = Authority().pair().write(tmp_path)
     if what == "missing":
         Path(key).unlink()
     elif what == "no PEM":
         Path(certificate).write_text("no certificate")
-    else:
+    elif what == "another's key":
         Path(key).write_bytes(Authority().pair().key)
-    ended = run("--port", "0", "--tls-certificate", certificate, "--tls-key", key)
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(f"valence-serve: {certificate}, {key}: ")
+    authority = tmp_path / "authority"
+    authority.write_text("no certificate")
+    flags = ["--port", "0", "--tls-certificate", certificate, "--tls-key", key]
+    both = f"--tls-certificate {certificate}, --tls-key {key}: "
+    named = {
+        "missing": f"--tls-key {key}: No such file",
+        "no authority": f"--tls-client-ca {authority}: ",
+    }.get(what, both)
+    ended = run(*flags, *(["--tls-client-ca", str(authority)] if what == "no authority" else []))
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"valence-serve: {named}")
     assert "Traceback" not in ended.stderr
 
 

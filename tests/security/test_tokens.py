@@ -174,5 +174,5 @@ def test_a_bad_file_is_named_at_the_start(tmp_path: Path, written: str | None, s
 def test_a_server_without_its_tokens_does_not_start(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     ended = run("--port", "0", "--token-file", missing)
-    assert ended.returncode == 1
-    assert ended.stderr == f"valence-serve: {missing}: No such file or directory\n"
+    assert ended.returncode == 2
+    assert ended.stderr == f"valence-serve: --token-file {missing}: No such file or directory\n"

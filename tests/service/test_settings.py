@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from valence_service.settings import SettingsError, read_settings
+from valence_service.arguments import read_settings
+from valence_service.setting_errors import SettingsError
 
 
 def read(*arguments: str, **environment: str) -> object:
@@ -98,6 +99,15 @@ def test_flags_go_before_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings(["-v"]).verbose
 
 
+# The most that each flag takes.
+SECONDS = {
+    "--grace-seconds": 3600,
+    "--hang-seconds": 3600,
+    "--max-connection-idle-seconds": 86400,
+    "--max-connection-age-seconds": 86400,
+}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -110,6 +120,23 @@ def test_flags_go_before_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--grace-seconds", "soon"], "--grace-seconds 'soon'"),
         (["--label-valence", "LABEL_0"], "'LABEL_0' is not LABEL=NUMBER"),
         (["--model", ""], "--model ''"),
+        *(
+            ([f"{flag}={wrong}"], f"{flag} '{wrong}': should be less than or equal to {most}")
+            for flag, most in SECONDS.items()
+            for wrong in ("1e12", "inf", "nan")
+        ),
+        *(([f"{flag}=-1"], f"{flag} '-1': should be greater than") for flag in SECONDS),
+        (["--hang-seconds", "0"], "--hang-seconds '0': should be greater than 0"),
+        (["--host", "127.0.0.1:50051"], "--host '127.0.0.1:50051': give a name or an IP address"),
+        (["--host", "[::1]:50051"], "--host '[::1]:50051': give a name or an IP address"),
+        (["--host", "http://127.0.0.1"], "--host 'http://127.0.0.1': give a name or an IP"),
+        (["--host", " 127.0.0.1"], "--host ' 127.0.0.1': give a name or an IP address"),
+        (["--host", "[localhost]"], "--host '[localhost]': give a name or an IP address"),
+        (["--metrics-host", "unix:/run/a"], "--metrics-host 'unix:/run/a': give a name or an IP"),
+        (["--host", "unix:"], "--host 'unix:': give the path of a file after unix:"),
+        (["--host", "unix:/run/"], "--host 'unix:/run/': give the path of a file after unix:"),
+        (["--host", "unix://run/a"], "write unix:PATH, or unix:///PATH"),
+        (["--host", "unix:/" + "x" * 107], "give a path of at most 107 bytes"),
         (["stray"], "stray"),
     ],
 )
@@ -124,9 +151,19 @@ def test_a_wrong_variable_is_named() -> None:
     assert "did you mean VALENCE_MAX_QUEUE_TEXTS?" in unknown
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "unix:/run/a"])
 def test_plaintext_is_for_this_machine(host: str) -> None:
     assert read_settings(["--host", host]).host == host
+
+
+def test_brackets_of_an_address_are_left_out() -> None:
+    settings = read_settings(["--host", "[::1]", "--metrics-host", "[::]", "--metrics-port", "0"])
+    assert (settings.host, settings.metrics_host) == ("::1", "::")
+    assert "say --insecure" in refused("--host", "[::]")
+
+
+def test_a_flag_without_its_value_is_not_another_flag() -> None:
+    assert "did you mean" not in refused("--hang-seconds", "-inf")
 
 
 ALL = "0.0.0.0"  # noqa: S104  nobody listens there
@@ -146,7 +183,27 @@ def test_certificate_and_key_go_together() -> None:
 
 
 def test_health_can_be_closed() -> None:
-    assert not read_settings(["--no-public-health"]).public_health
+    assert not read_settings(["--no-public-health", "--token-file", "t"]).public_health
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--revision", "main"], "--revision is of a model on the hub: name it with --model"),
+        (["--metrics-host", "::1"], "--metrics-host needs --metrics-port"),
+        (["--metrics-host", "127.0.0.1"], "--metrics-host needs --metrics-port"),
+        (["--no-public-health"], "--no-public-health need --token-file"),
+        (["--public-reflection"], "--public-reflection and --no-public-health need --token-file"),
+        (["--label-valence", "a=1,b=0,a=-1"], "'a' is named twice: give each label one valence"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(arguments: list[str], says: str) -> None:
+    assert says in refused(*arguments)
+
+
+def test_a_variable_that_would_do_nothing_is_refused() -> None:
+    assert "--metrics-host needs --metrics-port" in refused(VALENCE_METRICS_HOST="::")
+    assert "name it with --model" in refused(VALENCE_REVISION="main")
 
 
 @pytest.mark.parametrize(

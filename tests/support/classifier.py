@@ -65,4 +65,5 @@ class EchoClassifier:
             valence=0.5,
             tokens_total=tokens,
             tokens_used=min(tokens, MAX_TOKENS),
+            tokens_unknown=text.count("☀"),
         )

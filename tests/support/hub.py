@@ -65,6 +65,9 @@ def hub(folder: str, *names: str) -> Iterator[Hub]:
             self.send_header("content-length", str(len(content or b"")))
             self.send_header("etag", f'"{_digest(content or b"")}"')
             self.send_header("x-repo-commit", COMMIT)
+            if content is None and self.path.startswith("/api/models/"):
+                known = any(self.path.startswith(f"/api/models/{name}/") for name in names)
+                self.send_header("x-error-code", "RevisionNotFound" if known else "RepoNotFound")
             self.end_headers()
             if body and content:
                 self.wfile.write(content)

@@ -97,7 +97,7 @@ def make_offset_model(folder: Path) -> str:
     return _save(transformers.RobertaForSequenceClassification(config), folder)
 
 
-def make_unpaddable_model(folder: Path) -> str:
+def make_unpaddable_model(folder: Path, pad_token_id: int | None = None) -> str:
     """A GPT-2 whose configuration names no padding token: one text a micro-batch."""
     import torch
     import transformers
@@ -109,12 +109,33 @@ def make_unpaddable_model(folder: Path) -> str:
         n_layer=1,
         n_head=4,
         n_positions=64,
+        pad_token_id=pad_token_id,
         num_labels=2,
         id2label={0: "negative", 1: "positive"},
         label2id={"negative": 0, "positive": 1},
         initializer_range=0.4,
     )
     return _save(transformers.GPT2ForSequenceClassification(config), folder)
+
+
+def make_unlimited_model(folder: Path) -> str:
+    """An XLNet: its configuration says that it has -1 positions, for any number."""
+    import torch
+    import transformers
+
+    torch.manual_seed(7)
+    config = transformers.XLNetConfig(
+        vocab_size=len(VOCABULARY),
+        d_model=32,
+        n_layer=1,
+        n_head=4,
+        d_inner=64,
+        pad_token_id=0,
+        num_labels=2,
+        id2label={0: "neg", 1: "pos"},
+        initializer_range=0.4,
+    )
+    return _save(transformers.XLNetForSequenceClassification(config), folder, 10**30)
 
 
 def make_headless_model(folder: Path) -> str:
@@ -131,8 +152,8 @@ def make_headless_model(folder: Path) -> str:
     return _save(transformers.BertModel(config), folder)
 
 
-def _save(model: Any, folder: Path) -> str:
+def _save(model: Any, folder: Path, model_max_length: int = 64) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
-    make_tokenizer(folder)
+    make_tokenizer(folder, model_max_length=model_max_length)
     return str(folder)

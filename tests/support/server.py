@@ -27,8 +27,9 @@ def command(
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's, without what the settings would read."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("VALENCE_")}
+    """This process's, without what the settings would read or the client has set."""
+    unwanted = ("VALENCE_", "GRPC_VERBOSITY")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return kept | dict(extra or {})
 
 

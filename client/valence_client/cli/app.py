@@ -15,9 +15,11 @@ from valence_client.cli.connection import (
     ClientKey,
     Connection,
     RootCertificates,
+    ServerName,
     TimeoutSeconds,
     Tls,
     TokenFile,
+    seconds,
 )
 from valence_client.cli.ending import FAILED, reported_errors
 
@@ -59,6 +61,7 @@ def model(
     root_certificates: RootCertificates = None,
     client_certificate: ClientCertificate = None,
     client_key: ClientKey = None,
+    server_name: ServerName = None,
     token_file: TokenFile = None,
 ) -> None:
     """Print the model, its labels and the limits of a request."""
@@ -71,6 +74,7 @@ def model(
         root_certificates=root_certificates,
         client_certificate=client_certificate,
         client_key=client_key,
+        server_name=server_name,
         token_file=token_file,
     )
     with (
@@ -90,6 +94,7 @@ def health(
     root_certificates: RootCertificates = None,
     client_certificate: ClientCertificate = None,
     client_key: ClientKey = None,
+    server_name: ServerName = None,
     token_file: TokenFile = None,
 ) -> None:
     """Check whether the server takes calls: for probes.
@@ -106,6 +111,7 @@ def health(
         root_certificates=root_certificates,
         client_certificate=client_certificate,
         client_key=client_key,
+        server_name=server_name,
         token_file=token_file,
     )
     with reported_errors(address=address, timeout_seconds=timeout_seconds):
@@ -125,7 +131,7 @@ def watch(
         typer.Option(
             "--timeout-seconds",
             metavar="SECONDS",
-            min=0,
+            callback=seconds,
             help="Stop after this time, with exit code 1 if --until-serving is given, else 0. "
             "By default, Ctrl-C stops the watch.",
         ),
@@ -135,6 +141,7 @@ def watch(
     root_certificates: RootCertificates = None,
     client_certificate: ClientCertificate = None,
     client_key: ClientKey = None,
+    server_name: ServerName = None,
     token_file: TokenFile = None,
 ) -> None:
     """Print the server's health and each change, with the time.
@@ -153,6 +160,7 @@ def watch(
         root_certificates=root_certificates,
         client_certificate=client_certificate,
         client_key=client_key,
+        server_name=server_name,
         token_file=token_file,
     )
     with reported_errors(address=address):

@@ -1,7 +1,7 @@
 """The options of ``valence classify``."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,12 +13,14 @@ from valence_client.cli.connection import (
     ClientKey,
     Connection,
     RootCertificates,
+    ServerName,
     TimeoutSeconds,
     Tls,
     TokenFile,
 )
 from valence_client.cli.ending import reported_errors
-from valence_client.cli.reading.source import STDIN, InputFormat
+from valence_client.cli.reading.opening import STDIN
+from valence_client.cli.reading.source import InputFormat
 from valence_client.cli.writing.output import OutputFormat
 
 _INPUT, _OUTPUT = "Input", "Output"
@@ -57,13 +59,38 @@ def classify(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Field of the texts in JSONL; a dot leads into an object: review.body.",
+            help="Field of the texts in JSON and JSONL; a dot leads into an object: review.body.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
     delimiter: Annotated[
         str | None,
         typer.Option(metavar="CHARACTER", help="Delimiter of the columns.", rich_help_panel=_INPUT),
+    ] = None,
+    quoting: Annotated[
+        Literal["csv", "none"] | None,
+        typer.Option(
+            help="Whether cells may be in quotes, or quotes are characters like others; by default "
+            "csv, in TSV as its quotes suggest.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    escape_character: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHARACTER",
+            help="Character before a quote that is part of a text, as \\ in what Spark writes.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encoding of a file without a byte order mark, such as windows-1252; by default "
+            "utf-8.",
+            rich_help_panel=_INPUT,
+        ),
     ] = None,
     overlength: Annotated[
         Overlength,
@@ -116,6 +143,7 @@ def classify(
     root_certificates: RootCertificates = None,
     client_certificate: ClientCertificate = None,
     client_key: ClientKey = None,
+    server_name: ServerName = None,
     token_file: TokenFile = None,
 ) -> None:
     """Classify the texts given, or each row of a file or of stdin.
@@ -139,8 +167,8 @@ def classify(
         raise typer.BadParameter("give a text or a --file, or pipe texts to stdin, one a line")
     if as_json and output_format not in (None, "jsonl"):
         raise typer.BadParameter(f"--json is not --output-format {output_format}")
-    if delimiter is not None and len(delimiter) != 1:
-        raise typer.BadParameter("--delimiter must be one character")
+    _check_characters(delimiter, escape_character)
+    _check_encoding(encoding)
     if resume and overwrite:
         raise typer.BadParameter(
             "--resume keeps the output and --overwrite replaces it: give one of them"
@@ -152,18 +180,25 @@ def classify(
         root_certificates=root_certificates,
         client_certificate=client_certificate,
         client_key=client_key,
+        server_name=server_name,
         token_file=token_file,
     )
     with reported_errors(address=address, timeout_seconds=timeout_seconds):
         from valence_client.cli.job import Job
+        from valence_client.cli.reading.table import TableOptions
 
         job = Job(
             texts=texts or [],
             file=file or STDIN,
             input_format=input_format,
-            column=column,
             field=field,
-            delimiter=delimiter,
+            table=TableOptions(
+                column=column,
+                delimiter=delimiter,
+                quoting=quoting,
+                escape=escape_character,
+                encoding=encoding,
+            ),
             output=output,
             output_format="jsonl" if as_json else output_format,
             prefix=prefix,
@@ -173,3 +208,21 @@ def classify(
         )
         code = job.run(connection)
     raise typer.Exit(code)
+
+
+def _check_characters(delimiter: str | None, escape_character: str | None) -> None:
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise typer.BadParameter("--delimiter must be one character, and no quote or line end")
+    if escape_character is None:
+        return
+    if len(escape_character) != 1 or escape_character in '"\r\n ':
+        raise typer.BadParameter(
+            "--escape-character must be one character, and no quote, blank or line end"
+        )
+
+
+def _check_encoding(encoding: str | None) -> None:
+    try:
+        "a".encode(encoding or "utf-8")
+    except LookupError as error:
+        raise typer.BadParameter(f"--encoding: {error}") from None

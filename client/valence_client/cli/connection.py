@@ -4,7 +4,6 @@ Their environment variables begin with VALENCE_CLIENT_: VALENCE_TOKEN_FILE and i
 server's settings. VALENCE_ADDRESS is the one exception.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +13,21 @@ from typing import Annotated
 import grpc
 import typer
 
+from valence_client._address import target_of
+from valence_client._connection import channel_credentials, connect_options
+from valence_client._seconds import MAX_SECONDS
 from valence_client._token import bearer
+from valence_client._unreachable import Peer
+from valence_client.cli.ending import in_flags
 from valence_client.sync import Client
 
 _PANEL = "Connection"
 
 
-def _seconds(value: float) -> float:
-    if not 0 < value < math.inf:
-        raise typer.BadParameter("give more than 0 seconds")
+def seconds(value: float | None) -> float | None:
+    """Return a duration. Raise typer.BadParameter if it is none, or longer than a day."""
+    if value is not None and not 0 < value <= MAX_SECONDS:
+        raise typer.BadParameter(f"{value:g}: give more than 0 and at most {MAX_SECONDS} seconds")
     return value
 
 
@@ -31,7 +36,7 @@ Address = Annotated[
     typer.Option(
         envvar="VALENCE_ADDRESS",
         metavar="HOST:PORT",
-        help="Address of the server.",
+        help="Address of the server; unix:PATH is a socket on this machine.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -40,7 +45,7 @@ TimeoutSeconds = Annotated[
     typer.Option(
         envvar="VALENCE_CLIENT_TIMEOUT_SECONDS",
         metavar="SECONDS",
-        callback=_seconds,
+        callback=seconds,
         help="Deadline of an answer; files and stdin have none.",
         rich_help_panel=_PANEL,
     ),
@@ -81,6 +86,15 @@ ClientKey = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+ServerName = Annotated[
+    str | None,
+    typer.Option(
+        envvar="VALENCE_CLIENT_SERVER_NAME",
+        metavar="NAME",
+        help="Name in the server's certificate, if the address is another.",
+        rich_help_panel=_PANEL,
+    ),
+]
 TokenFile = Annotated[
     Path | None,
     typer.Option(
@@ -102,6 +116,7 @@ class Connection:
     root_certificates: Path | None
     client_certificate: Path | None
     client_key: Path | None
+    server_name: str | None
     token_file: Path | None
 
     def client(self) -> Client:
@@ -114,27 +129,33 @@ class Connection:
                 root_certificates=self.root_certificates,
                 client_certificate=self.client_certificate,
                 client_key=self.client_key,
+                server_name=self.server_name,
                 token=self.token_file,
             )
 
     def channel(self) -> grpc.Channel:
         """Return a bare channel for health calls: a client's channel checks health by itself."""
-        # Find a restarted server soon.
-        options = [("grpc.max_reconnect_backoff_ms", 2_000)]
-        if not self._encrypted:
-            return grpc.insecure_channel(self.address, options)
+        options = list(connect_options(self.address, self.server_name).items())
         with _bad_parameters():
-            credentials = grpc.ssl_channel_credentials(
-                _read(self.root_certificates),
-                _read(self.client_key),
-                _read(self.client_certificate),
+            target = target_of(self.address)
+            if not self._encrypted:
+                return grpc.insecure_channel(target, options)
+            credentials = channel_credentials(
+                root_certificates=self.root_certificates,
+                client_certificate=self.client_certificate,
+                client_key=self.client_key,
             )
-        return grpc.secure_channel(self.address, credentials, options)
+        return grpc.secure_channel(target, credentials, options)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """Return the token's metadata, for a server that requires it for its health."""
         with _bad_parameters():
             return bearer(self.token_file)()
+
+    @property
+    def peer(self) -> Peer:
+        """Whom a channel connects to, for messages."""
+        return Peer(self.address, tls=self._encrypted)
 
     @property
     def _encrypted(self) -> bool:
@@ -148,8 +169,4 @@ def _bad_parameters() -> Iterator[None]:
     except OSError as error:
         raise typer.BadParameter(f"{error.filename} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _read(path: Path | None) -> bytes | None:
-    return None if path is None else path.read_bytes()
+        raise typer.BadParameter(in_flags(str(error))) from None

@@ -14,6 +14,7 @@ from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from valence_client._connection import SERVICE
 from valence_client._status import error_of_call
+from valence_client.cli.ending import in_flags, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +42,14 @@ def check(connection: Connection) -> str:
                 metadata=connection.metadata(),
             )
         except grpc.RpcError as error:
-            raise error_of_call(error, connection.address) from error
+            raise error_of_call(error, connection.peer) from error
     return _name(response)
 
 
 def watch(connection: Connection, *, timeout_seconds: float | None) -> Iterator[str]:
     """Yield each new status, and UNREACHABLE while no server answers. End after the time.
+
+    Print why no server answers to stderr.
 
     Raise ValenceError if another call would not help.
     """
@@ -70,8 +73,9 @@ def watch(connection: Connection, *, timeout_seconds: float | None) -> Iterator[
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and _left(ends) is not None:
                     return
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise error_of_call(error, connection.address) from error
+                    raise error_of_call(error, connection.peer) from error
                 if last != UNREACHABLE:
+                    say(in_flags(str(error_of_call(error, connection.peer))))
                     yield UNREACHABLE
                 last = UNREACHABLE
             pause = PAUSE_SECONDS if (left := _left(ends)) is None else min(PAUSE_SECONDS, left)

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 from valence_client.cli import rows
 from valence_client.cli.ending import FAILED, printed_on_stop, say
 from valence_client.cli.progress import Progress, progress
+from valence_client.cli.reading.opening import STDIN
 from valence_client.cli.reading.row import FileError, Row, Source
-from valence_client.cli.reading.source import STDIN, InputFormat, input_format, open_source
+from valence_client.cli.reading.source import InputFormat, input_format, open_source
 from valence_client.cli.report import Report
 from valence_client.cli.writing.delimited import Delimited
 from valence_client.cli.writing.output import (
     AnyFormat,
     OutputFormat,
     check_output,
+    is_resumable,
     make_format,
     open_output,
     output_format,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from valence_client._requests import Overlength
     from valence_client.cli.connection import Connection
+    from valence_client.cli.reading.table import TableOptions
     from valence_client.results import Outcome
 
 
@@ -43,9 +46,8 @@ class Job:
     texts: list[str]
     file: str
     input_format: InputFormat | None
-    column: str | None
     field: str | None
-    delimiter: str | None
+    table: TableOptions
     output: str | None
     output_format: OutputFormat | None
     prefix: str
@@ -56,12 +58,16 @@ class Job:
     def run(self, connection: Connection) -> int:
         """Classify, and return the exit code. Raise FileError, ValenceError, OSError."""
         kind = output_format(self.output, self.output_format)
-        if self.resume and (self.output is None or kind == "table"):
-            raise FileError("--resume continues an --output of JSONL, CSV or TSV")
+        if self.resume and not is_resumable(self.output, kind):
+            raise FileError("--resume continues an uncompressed --output of JSONL, CSV or TSV")
+        if self.output is None and sys.stdout is None:
+            raise FileError("stdout is closed: give an --output")
         if self.output is not None:
             check_output(self.output, self.file, resume=self.resume, overwrite=self.overwrite)
         with self._source() as source, connection.client() as client:
             form = make_format(kind, source, prefix=self.prefix, to_stdout=self.output is None)
+            for note in source.notes:
+                say(note)
             # Before the output is opened: if no server answers, it stays as it was.
             max_text_bytes = 0 if self.texts else client.model().limits.max_text_bytes
             with self._sink(form, source) as (file, kept), self._progress(source, kept) as shown:
@@ -72,9 +78,9 @@ class Job:
                         client, source, overlength=self.overlength, max_text_bytes=max_text_bytes
                     )
                 )
-                resumable = self.output is not None and kind != "table"
+                resumable = is_resumable(self.output, kind)
                 with self._continuable() if resumable else nullcontext():
-                    troubles = _write(answered, file, form, shown, name=source.name)
+                    troubles = _write(answered, file, form, shown, source)
         return FAILED if troubles or kept.errors else 0
 
     def _source(self) -> AbstractContextManager[Source]:
@@ -84,9 +90,8 @@ class Job:
         return open_source(
             self.file,
             input_format(self.file, self.input_format),
-            column=self.column,
             field=self.field,
-            delimiter=self.delimiter,
+            table=self.table,
         )
 
     @contextmanager
@@ -126,17 +131,18 @@ def _write(
     file: BinaryIO,
     form: AnyFormat,
     shown: Progress,
-    *,
-    name: str,
+    source: Source,
 ) -> int:
     """Write each row's record at once, and return how many rows had an error."""
-    report = Report(name, shown.say)
+    report = Report(source.name, shown.say)
     for row, outcome in answered:
         file.write(form.record(row, outcome))
         # An answer is in the file even if this process dies now.
         file.flush()
         if isinstance(outcome, ValenceError):
             report.add(outcome)
+        elif row.note:
+            shown.say(f"{source.name}: {source.unit} {row.number} {row.note}")
         if isinstance(form, Delimited) and (left_out := form.left_out(row)):
             fields = ", ".join(left_out)
             report.add(f"line {row.number}: the first row has no {fields}: left out of the table")

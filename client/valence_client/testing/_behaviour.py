@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from typing import TYPE_CHECKING
 
 from valence.v1 import sentiment_pb2 as pb
@@ -57,6 +58,11 @@ class Behaviour:
         limits = self.model.limits
         if not text.strip():
             raise invalid(field, "is empty or only white space")
+        if not any(map(_shows, set(text))):
+            raise invalid(
+                field,
+                "has only characters that show nothing: control, zero-width or combining ones",
+            )
         if (size := len(text.encode())) > limits.max_text_bytes:
             raise invalid(field, f"has {size} bytes, over the limit of {limits.max_text_bytes}")
         tokens = len(text.split())
@@ -73,6 +79,13 @@ class Behaviour:
             tokens_used=min(tokens, limits.max_tokens),
             truncated=tokens > limits.max_tokens,
         )
+
+
+def _shows(character: str) -> bool:
+    """Return whether a character shows anything, as the real service sees it."""
+    category = unicodedata.category(character)
+    shown = category not in ("Cc", "Cf") and category[0] not in "ZM"
+    return shown and character not in "\u115f\u1160\u2800\u3164\uffa0"
 
 
 def invalid(field: str, description: str) -> InvalidText:

@@ -36,6 +36,7 @@ def sentiment_message(sentiment: Sentiment) -> pb.Sentiment:
         tokens_used=sentiment.tokens_used,
         truncated=sentiment.truncated,
         model=pb.ModelRef(name=sentiment.model.name, revision=sentiment.model.revision),
+        tokens_unknown=sentiment.tokens_unknown,
     )
 
 

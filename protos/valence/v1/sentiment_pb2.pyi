@@ -5,7 +5,9 @@ Sentiment of texts: the sentiment, how sure the model is, and how much of the te
 
 Errors, in every RPC: the status carries a google.rpc.ErrorInfo with domain "valence" and one
 of the reasons below. Where it helps, it also carries a google.rpc.BadRequest (field and limit)
-or a google.rpc.RetryInfo (when to retry).
+or a google.rpc.RetryInfo (when to retry). Errors that the gRPC library makes carry none of these:
+a message above its size limit (RESOURCE_EXHAUSTED), an unknown method (UNIMPLEMENTED), a lost
+connection (UNAVAILABLE), a deadline that passes or a call that is cancelled on the way.
 
   code                reason              when
   INVALID_ARGUMENT    INVALID_FIELD       a field is empty or unknown, or exceeds a limit
@@ -122,8 +124,9 @@ class ClassifyRequest(google.protobuf.message.Message):
     TEXT_FIELD_NUMBER: builtins.int
     OVERLENGTH_FIELD_NUMBER: builtins.int
     text: builtins.str
-    """The text, UTF-8. Required: not empty, not only white space, at most Limits.max_text_bytes
-    bytes.
+    """The text, UTF-8. Required: at most Limits.max_text_bytes bytes, and at least one character
+    that shows something. White space, control and zero-width characters, and combining marks
+    alone show nothing.
     """
     overlength: global___Overlength.ValueType
     """What to do if the text has more tokens than the model reads."""
@@ -370,6 +373,7 @@ class Sentiment(google.protobuf.message.Message):
     TOKENS_USED_FIELD_NUMBER: builtins.int
     TRUNCATED_FIELD_NUMBER: builtins.int
     MODEL_FIELD_NUMBER: builtins.int
+    TOKENS_UNKNOWN_FIELD_NUMBER: builtins.int
     label: builtins.str
     """The model's own name for the label with the highest score, such as "POSITIVE" or "4 stars"."""
     score: builtins.float
@@ -390,6 +394,10 @@ class Sentiment(google.protobuf.message.Message):
     """Tokens that the model read: the smaller of tokens_total and Limits.max_tokens."""
     truncated: builtins.bool
     """Whether the model read less than the whole text."""
+    tokens_unknown: builtins.int
+    """Tokens among tokens_used that the model has no word for, such as emoji or another script. If
+    they are most of the text, the answer says little. 0 for a model that reads bytes.
+    """
     @property
     def scores(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LabelScore]:
         """Every label with its score, highest first. They sum to 1 unless the model is multi-label, has
@@ -412,9 +420,10 @@ class Sentiment(google.protobuf.message.Message):
         tokens_used: builtins.int = ...,
         truncated: builtins.bool = ...,
         model: global___ModelRef | None = ...,
+        tokens_unknown: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_valence", b"_valence", "model", b"model", "valence", b"valence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_valence", b"_valence", "label", b"label", "model", b"model", "polarity", b"polarity", "score", b"score", "scores", b"scores", "tokens_total", b"tokens_total", "tokens_used", b"tokens_used", "truncated", b"truncated", "valence", b"valence"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_valence", b"_valence", "label", b"label", "model", b"model", "polarity", b"polarity", "score", b"score", "scores", b"scores", "tokens_total", b"tokens_total", "tokens_unknown", b"tokens_unknown", "tokens_used", b"tokens_used", "truncated", b"truncated", "valence", b"valence"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_valence", b"_valence"]) -> typing.Literal["valence"] | None: ...
 
 global___Sentiment = Sentiment
@@ -453,7 +462,7 @@ class ModelRef(google.protobuf.message.Message):
     """The model's name on the hub or the name of its folder, such as "valence-minilm-l6"."""
     revision: builtins.str
     """The commit on the hub, or for a folder the first 12 hexadecimal digits of the SHA-256 of its
-    weights.
+    weights, those of OpenVINO's forms included.
     """
     def __init__(
         self,

@@ -5,7 +5,9 @@ Sentiment of texts: the sentiment, how sure the model is, and how much of the te
 
 Errors, in every RPC: the status carries a google.rpc.ErrorInfo with domain "valence" and one
 of the reasons below. Where it helps, it also carries a google.rpc.BadRequest (field and limit)
-or a google.rpc.RetryInfo (when to retry).
+or a google.rpc.RetryInfo (when to retry). Errors that the gRPC library makes carry none of these:
+a message above its size limit (RESOURCE_EXHAUSTED), an unknown method (UNIMPLEMENTED), a lost
+connection (UNAVAILABLE), a deadline that passes or a call that is cancelled on the way.
 
   code                reason              when
   INVALID_ARGUMENT    INVALID_FIELD       a field is empty or unknown, or exceeds a limit

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import openvino
 from tokenizers import Tokenizer
 
-from valence_service.backends.source import ModelFolder, ModelUnusable, least_limit
+from valence_service.backends.integrity import check_file
+from valence_service.backends.source import (
+    ModelFolder,
+    ModelUnusable,
+    check_vocabulary,
+    least_limit,
+    max_positions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +23,8 @@ if TYPE_CHECKING:
 
 XML = "openvino_model.xml"
 INT8_XML = "openvino_model_qint8.xml"
+# The inputs that the engine fills in.
+INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 # Model families that number the positions of tokens from the padding token's id on.
 _OFFSET_FAMILIES = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer")
 
@@ -56,10 +65,15 @@ def read_ready_made(folder: ModelFolder, precision: str) -> ModelArtifact | None
         return None
     path = folder.path / "tokenizer.json"
     try:
-        tokenizer = path.read_text(encoding="utf-8")
-        return ModelArtifact(
-            read_graph(xml), tokenizer, _input_spec(folder, Tokenizer.from_str(tokenizer))
-        )
+        for file in (xml, xml.with_suffix(".bin"), path):
+            check_file(file)
+        content = path.read_text(encoding="utf-8")
+        tokenizer, graph = Tokenizer.from_str(content), read_graph(xml)
+        check_vocabulary(tokenizer.get_vocab_size(with_added_tokens=False), folder)
+        _check_graph(graph, xml, folder)
+        return ModelArtifact(graph, content, _input_spec(folder, tokenizer))
+    except ModelUnusable:
+        raise
     except Exception as error:
         # tokenizers raises plain Exception, openvino RuntimeError.
         reason = " ".join(str(error).split())[:300]
@@ -69,6 +83,22 @@ def read_ready_made(folder: ModelFolder, precision: str) -> ModelArtifact | None
 def read_graph(xml: Path) -> openvino.Model:
     """Read a graph and map its weights: processes of one machine share their memory."""
     return openvino.Core().read_model(xml)
+
+
+def _check_graph(graph: openvino.Model, xml: Path, folder: ModelFolder) -> None:
+    """Raise ModelUnusable unless a graph computes a score for each label from a text's tokens."""
+    strange = {port.get_any_name() for port in graph.inputs} - INPUTS
+    if strange:
+        raise ModelUnusable(
+            f"{xml} has the input {min(strange)}: export it with {', '.join(sorted(INPUTS))} alone"
+        )
+    shape, labels = graph.output(0).get_partial_shape(), len(folder.label_names)
+    # A model of embeddings computes a vector for each token, or one of hundreds of numbers.
+    if len(shape) != 2 or (shape[1].is_static and shape[1].get_length() != labels):  # noqa: PLR2004
+        raise ModelUnusable(
+            f"{xml} computes an output of shape {shape}, not a score for each of the {labels} "
+            "labels of config.json: export a text classifier, and name its labels in id2label"
+        )
 
 
 def _ready_made(folder: ModelFolder, file: str) -> Iterator[Path]:
@@ -81,13 +111,13 @@ def _ready_made(folder: ModelFolder, file: str) -> Iterator[Path]:
 def _input_spec(folder: ModelFolder, tokenizer: Tokenizer) -> InputSpec:
     """Derive the input spec from the configuration files."""
     config, settings = folder.config, folder.tokenizer_config
-    positions = config.get("max_position_embeddings")
-    if positions and config.get("model_type") in _OFFSET_FAMILIES:
-        positions -= config.get("pad_token_id", 1) + 1
+    offset = config.get("model_type") in _OFFSET_FAMILIES
+    positions = max_positions(config, unused=config.get("pad_token_id", 1) + 1 if offset else 0)
     pad = settings.get("pad_token")
     pad = pad.get("content") if isinstance(pad, dict) else pad
+    pad_id = config.get("pad_token_id", tokenizer.token_to_id(pad) if pad else None)
     return InputSpec(
-        max_tokens=int(least_limit((positions, settings.get("model_max_length")))),
-        pad_id=config.get("pad_token_id", tokenizer.token_to_id(pad) if pad else None),
+        max_tokens=least_limit((positions, settings.get("model_max_length"))),
+        pad_id=None if pad_id == -1 else pad_id,
         pad_left=settings.get("padding_side") == "left",
     )

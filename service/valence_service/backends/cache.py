@@ -27,7 +27,7 @@ from valence_service.backends.artifact import (
     read_ready_made,
 )
 from valence_service.backends.selection import PIPELINE_EXTRA, can_convert
-from valence_service.backends.source import ModelUnusable
+from valence_service.backends.source import ModelUnavailable, ModelUnusable
 
 if sys.platform != "win32":
     import fcntl
@@ -78,7 +78,7 @@ def prepare_artifact(
         _write(artifact, entry)
     except OSError as error:
         if must_keep:
-            raise ModelUnusable(
+            raise ModelUnavailable(
                 f"cannot write to {cache_dir}: {error.strerror or error}; "
                 "choose another folder with --cache-dir"
             ) from error

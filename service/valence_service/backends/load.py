@@ -127,6 +127,7 @@ def _pipelines(
 
     from valence_service.backends import torch_model
     from valence_service.backends.pipeline import PipelineClassifier, build_pipeline
+    from valence_service.backends.unknown_tokens import UnknownTokens
 
     # The replicas compute at once, and share the cores.
     torch.set_num_threads(max(1, cores // replicas))
@@ -136,7 +137,8 @@ def _pipelines(
         model, tokenizer = torch_model.read_model(folder, dtype=dtype)
         info = _info(source, folder, plan, torch_model.max_tokens(model, tokenizer))
         pipeline = build_pipeline(model, tokenizer, plan.device)
-        return PipelineClassifier(info, pipeline, max_micro_batch_tokens)
+        unknown = UnknownTokens.of_transformers(tokenizer)
+        return PipelineClassifier(info, pipeline, max_micro_batch_tokens, unknown)
 
     def new_classifier() -> Classifier:
         check_unchanged(folder)  # all replicas compute the same weights
@@ -187,7 +189,7 @@ def _info(
     try:
         labels = read_labels(folder.label_names, source.label_valence)
     except ValueError as error:
-        raise ModelUnusable(f"--label-valence: {error}") from error
+        raise ModelUnusable(str(error), setting="label_valence") from error
     return ModelInfo(
         name=folder.name,
         revision=folder.revision,

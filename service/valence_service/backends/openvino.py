@@ -18,10 +18,11 @@ from tokenizers import Tokenizer
 
 from valence_service.backends.labels import read_scores
 from valence_service.backends.micro_batches import micro_batches, rounded_up
+from valence_service.backends.unknown_tokens import UnknownTokens
 from valence_service.core.classifier import TokenCount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from valence_service.backends.artifact import ModelArtifact
     from valence_service.core.sentiment import ModelInfo, Sentiment
@@ -143,6 +144,7 @@ class OpenVinoClassifier:
         self._tokenizer = Tokenizer.from_str(artifact.tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._unknown = UnknownTokens.of(self._tokenizer)
         self._activation = activation
         self._max_micro_batch_tokens = max_micro_batch_tokens
 
@@ -156,8 +158,7 @@ class OpenVinoClassifier:
         totals = [len(encoding) for encoding in encodings]
         self._truncate(texts, encodings)
         used = [len(encoding) for encoding in encodings]
-        scores: list[Mapping[str, float]] = [{}] * len(texts)
-        names = [label.name for label in self.info.labels]
+        scores: list[Sequence[float]] = [()] * len(texts)
         for group in micro_batches(
             [self._width(tokens) for tokens in used],
             counts=MICRO_BATCH_TEXTS if self._artifact.input_spec.pad_id is not None else (1,),
@@ -170,7 +171,7 @@ class OpenVinoClassifier:
             self.tokens.padding += inputs["input_ids"].size - tokens
             logits = self._infer(inputs)
             for index, row in zip(group, activate(logits, self._activation), strict=True):
-                scores[index] = dict(zip(names, row.tolist(), strict=True))
+                scores[index] = row.tolist()
         return [
             read_scores(
                 scores[index],
@@ -178,6 +179,7 @@ class OpenVinoClassifier:
                 probabilities=self._activation != "none",
                 tokens_total=totals[index],
                 tokens_used=used[index],
+                tokens_unknown=self._unknown.count(encodings[index].ids),
             )
             for index in range(len(texts))
         ]

@@ -14,8 +14,9 @@ from valence_service.backends.torch_model import pads
 from valence_service.core.classifier import TokenCount
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from valence_service.backends.unknown_tokens import UnknownTokens
     from valence_service.core.sentiment import ModelInfo, Sentiment
 
 # The fixed cost of a micro-batch, in tokens: on two cores 9 ms of a six-layer MiniLM's 13 for one
@@ -33,14 +34,15 @@ class PipelineClassifier:
     pipeline: transformers.TextClassificationPipeline
     max_micro_batch_tokens: int
     """The most tokens of a micro-batch, padding included."""
+    unknown: UnknownTokens
     tokens: TokenCount = field(default_factory=TokenCount)
 
     def classify(self, texts: Sequence[str]) -> list[Sentiment]:
         """Return one sentiment for each text, in order. Block while it computes."""
         limit = self.info.max_tokens
-        totals = self._count(texts)
+        totals, unknown = self._count(texts)
         used = [min(total, limit) for total in totals]
-        scores: list[Mapping[str, float]] = [{}] * len(texts)
+        scores: list[Sequence[float]] = [()] * len(texts)
         model, tokenizer = self.pipeline.model, self.pipeline.tokenizer
         for group in micro_batches(
             used,
@@ -59,7 +61,8 @@ class PipelineClassifier:
                 max_length=limit,
             )
             for index, result in zip(group, results, strict=True):
-                scores[index] = {item["label"]: item["score"] for item in result}
+                by_id = {item["label"]: item["score"] for item in result}
+                scores[index] = [by_id[label] for label in range(len(by_id))]
         return [
             read_scores(
                 scores[index],
@@ -67,21 +70,33 @@ class PipelineClassifier:
                 probabilities=self.pipeline.model.config.problem_type != "regression",
                 tokens_total=totals[index],
                 tokens_used=used[index],
+                tokens_unknown=unknown[index],
             )
             for index in range(len(texts))
         ]
 
-    def _count(self, texts: Sequence[str]) -> list[int]:
-        """Count the tokens of each whole text, without a warning for long ones."""
+    def _count(self, texts: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Count the tokens of each whole text, and the unknown ones among those that are read."""
         tokenizer: Any = self.pipeline.tokenizer
-        encoded = tokenizer(list(texts), truncation=False, verbose=False)
-        return [len(ids) for ids in encoded["input_ids"]]
+        # Without verbose there is no warning for long texts.
+        encoded: list[list[int]] = tokenizer(list(texts), truncation=False, verbose=False)[
+            "input_ids"
+        ]
+        totals = [len(ids) for ids in encoded]
+        limit = self.info.max_tokens
+        for index, total in enumerate(totals):
+            if total > limit:
+                cut = tokenizer(texts[index], truncation=True, max_length=limit, verbose=False)
+                encoded[index] = cut["input_ids"]
+        return totals, [self.unknown.count(ids) for ids in encoded]
 
 
 def build_pipeline(
     model: Any, tokenizer: Any, device: str
 ) -> transformers.TextClassificationPipeline:
-    """Return a text-classification pipeline on a device."""
+    """Return a text-classification pipeline on a device, whose labels are their ids."""
+    # It sorts the labels, and two may have one name.
+    model.config.id2label = {index: index for index in range(model.config.num_labels)}
     return transformers.pipeline(
         "text-classification", model=model, tokenizer=tokenizer, device=torch.device(device)
     )

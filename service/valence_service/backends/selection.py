@@ -34,7 +34,9 @@ def plan_execution(engine: str, precision: str, device: str, *, int8_ready: bool
     where the settings contradict each other, or this machine lacks what they need.
     """
     if engine == "openvino" and device not in ("auto", "cpu"):
-        raise ModelUnusable(f"the openvino engine computes on the CPU, not on {device!r}")
+        raise ModelUnusable(
+            "--engine openvino computes on the CPU: use cpu, or --engine auto", setting="device"
+        )
     if engine != "openvino":
         where = _torch_device(device, engine)
         if engine == "pipeline" or where != "cpu":
@@ -44,7 +46,11 @@ def plan_execution(engine: str, precision: str, device: str, *, int8_ready: bool
 
 def _pipeline(precision: str, device: str) -> ExecutionPlan:
     if precision == "int8":
-        raise ModelUnusable("the pipeline engine computes in f32 or bf16: --engine openvino")
+        raise ModelUnusable(
+            "the pipeline engine, which GPUs need, computes in f32 or bf16: use one of them, or "
+            "--engine openvino on a CPU",
+            setting="precision",
+        )
     if precision != "auto":
         return ExecutionPlan("pipeline", precision, device, "")
     if device == "cpu":
@@ -60,7 +66,8 @@ def _openvino(precision: str, *, int8_ready: bool) -> ExecutionPlan:
     if precision == "int8" and not int8_ready:
         raise ModelUnusable(
             "the model carries no int8 form (openvino/openvino_model_qint8.xml): "
-            "--precision auto takes what it has"
+            "auto takes what it has",
+            setting="precision",
         )
     if precision != "auto":
         return ExecutionPlan("openvino", precision, "cpu", "")
@@ -93,7 +100,10 @@ def _torch_device(wanted: str, engine: str) -> str:
     if engine == "auto" and wanted == "cpu":
         return "cpu"
     if not can_convert():
-        raise ModelUnusable(f"torch and transformers are not installed: {PIPELINE_EXTRA}")
+        raise ModelUnusable(
+            f"torch and transformers are not installed: {PIPELINE_EXTRA}",
+            setting="engine" if engine == "pipeline" else "device",
+        )
     import torch
 
     if wanted == "auto":
@@ -103,7 +113,7 @@ def _torch_device(wanted: str, engine: str) -> str:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ModelUnusable(
-            f"the device {wanted!r} is not here: use --device cpu, or auto"
+            "is not a device of this machine: use cpu, or auto", setting="device"
         ) from error
     return "cuda:0" if wanted == "cuda" else wanted
 

@@ -50,6 +50,7 @@ class Sentiment:
     valence: float | None
     tokens_total: int
     tokens_used: int
+    tokens_unknown: int = 0
 
     @property
     def truncated(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 from valence_service.core.errors import InvalidField
@@ -11,10 +12,35 @@ if TYPE_CHECKING:
     from valence_service.core.sentiment import Sentiment
 
 
+# Letters and a symbol that Unicode draws as nothing: fillers of Hangul, and Braille's blank.
+_EMPTY_GLYPHS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text shows nothing that a model could read.
+
+    White space, control and format characters (zero-width ones), and marks without a letter show
+    nothing. Characters of a newer Unicode than this Python's may show something.
+    """
+    # The first character decides for most texts. A set makes short work of many of one kind.
+    return not _shows(text[:1]) and not any(map(_shows, set(text)))
+
+
+def _shows(character: str) -> bool:
+    if not character or character in _EMPTY_GLYPHS:
+        return False
+    category = unicodedata.category(character)
+    return category not in ("Cc", "Cf") and category[0] not in "ZM"
+
+
 def check_text(text: str, field: str, limits: Limits) -> None:
     """Refuse a text that is blank or too large."""
     if not text or text.isspace():
         raise InvalidField(field, "is empty or only white space")
+    if is_blank(text):
+        raise InvalidField(
+            field, "has only characters that show nothing: control, zero-width or combining ones"
+        )
     try:
         size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:

@@ -99,6 +99,7 @@ class Replies:
             tokens_used=sentiment.tokens_used,
             truncated=sentiment.truncated,
             model=self._ref,
+            tokens_unknown=sentiment.tokens_unknown,
         )
 
     def classify(self, answer: Answer) -> pb.ClassifyResponse:

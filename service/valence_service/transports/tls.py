@@ -43,24 +43,40 @@ class Certificates:
 
     def read(self) -> Pem:
         """Return the contents. Raise BadCertificate where they do not fit together."""
+        found: Fingerprint = ()
+        contents = {}
+        for flag, path in self._files.items():
+            try:
+                found += fingerprint(path)  # first: a file that is written meanwhile has changed
+                contents[flag] = path.read_bytes()
+            except OSError as error:
+                raise BadCertificate(f"{flag} {path}: {error.strerror}") from error
+        self._fingerprint = found
+        self._check()
+        return Pem(
+            certificate=contents["--tls-certificate"],
+            key=contents["--tls-key"],
+            client_ca=contents.get("--tls-client-ca"),
+        )
+
+    def _check(self) -> None:
         check = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            # First: a file that is written while it is read has changed.
-            self._fingerprint = fingerprint(*self._files)
             # Without the password it would ask the terminal for that of an encrypted key.
             check.load_cert_chain(self.certificate, self.key, password=lambda: b"")
+        except (OSError, ssl.SSLError) as error:
+            raise BadCertificate(
+                f"--tls-certificate {self.certificate}, --tls-key {self.key}: "
+                f"{error.strerror or error}; PEM files of a certificate and its unencrypted key "
+                "are needed"
+            ) from error
+        try:
             if self.client_ca:
                 check.load_verify_locations(self.client_ca)
-            return Pem(
-                certificate=self.certificate.read_bytes(),
-                key=self.key.read_bytes(),
-                client_ca=self.client_ca.read_bytes() if self.client_ca else None,
-            )
         except (OSError, ssl.SSLError) as error:
-            names = ", ".join(str(path) for path in self._files)
-            reason = error.strerror or str(error)
             raise BadCertificate(
-                f"{names}: {reason}; PEM files of a certificate and its unencrypted key are needed"
+                f"--tls-client-ca {self.client_ca}: {error.strerror or error}; a PEM file of an "
+                "authority's certificate is needed"
             ) from error
 
     def read_changed(self) -> Pem | None:
@@ -71,7 +87,7 @@ class Certificates:
         """
         with self._lock:
             try:
-                if fingerprint(*self._files) == self._fingerprint:
+                if fingerprint(*self._files.values()) == self._fingerprint:
                     return None
                 pem = self.read()
             except (BadCertificate, OSError) as error:
@@ -81,5 +97,11 @@ class Certificates:
         return pem
 
     @property
-    def _files(self) -> list[Path]:
-        return [path for path in (self.certificate, self.key, self.client_ca) if path]
+    def _files(self) -> dict[str, Path]:
+        """Return the files by the flags that name them."""
+        files = {
+            "--tls-certificate": self.certificate,
+            "--tls-key": self.key,
+            "--tls-client-ca": self.client_ca,
+        }
+        return {flag: path for flag, path in files.items() if path}

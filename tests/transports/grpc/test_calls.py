@@ -55,6 +55,35 @@ async def test_a_blank_text_is_invalid(service: Service, text: str) -> None:
     await invalid(service.stub.Classify(pb.ClassifyRequest(text=text)), "text", "empty")
 
 
+async def test_unknown_tokens_are_told_in_every_call(service: Service) -> None:
+    stub, text = service.stub, "☀ good ☀"
+    one = (await stub.Classify(pb.ClassifyRequest(text=text))).sentiment
+    batch = (await stub.BatchClassify(pb.BatchClassifyRequest(texts=[text]))).results[0].sentiment
+    stream = stub.StreamClassify(iter([pb.StreamClassifyRequest(text=text)]))
+    streamed = [response.sentiment async for response in stream]
+    assert [s.tokens_unknown for s in (one, batch, *streamed)] == [2, 2, 2]
+
+
+# Zero-width ones, NUL, a byte order mark, the direction of writing, marks without a letter, and
+# letters without a glyph.
+INVISIBLE = ["\u200b", "\0", "\ufeff\n", "\u200e\u200d", "\u0301\ufe0f", "\u3164 \u2800", "\0" * 99]
+
+
+@pytest.mark.parametrize("text", INVISIBLE)
+async def test_a_text_that_shows_nothing_is_invalid(service: Service, text: str) -> None:
+    await invalid(service.stub.Classify(pb.ClassifyRequest(text=text)), "text", "zero-width")
+    batch = await service.stub.BatchClassify(pb.BatchClassifyRequest(texts=["good", text]))
+    assert Told(batch.results[1].error).fields == ["texts[1]"]
+    stream = service.stub.StreamClassify(iter([pb.StreamClassifyRequest(text=text)]))
+    assert [Told(response.error).fields async for response in stream] == [["text"]]
+
+
+# A keycap, an emoji newer than some Pythons' Unicode, an icon of a font, a question mark.
+@pytest.mark.parametrize("text", ["\0a", "1\ufe0f\u20e3", "\U0001fae8", "\ue000", "?", "\u200b👎"])
+async def test_a_text_that_shows_anything_is_answered(service: Service, text: str) -> None:
+    assert (await service.stub.Classify(pb.ClassifyRequest(text=text))).sentiment.label == text
+
+
 @pytest.mark.parametrize("text", ["x" * 101, "é" * 51, "x" * 10_000_000])
 async def test_a_text_over_the_limit_is_invalid(service: Service, text: str) -> None:
     size = str(len(text.encode()))

@@ -1,30 +1,33 @@
-"""Read JSONL: one object a line."""
+"""Read JSON objects: one a line, or the items of an array."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from valence_client.cli.reading.lines import Line, read_lines
-from valence_client.cli.reading.row import FileError, Row, listed
+from valence_client.cli.reading.row import FileError, Number, Row, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from valence_client.cli.reading.lines import Line
+
 UNPARSED = "unparsed"
 """The output's field for a line that is not an object."""
+# Python refuses to convert longer ones, by default above 4300.
+_INTEGER_DIGITS = 600
 
 
 class Objects:
     """The objects of a file. Blank lines are skipped."""
 
-    def __init__(self, file: BinaryIO, *, name: str, field: str | None) -> None:
+    def __init__(self, lines: Iterator[Line], *, name: str, field: str | None) -> None:
         """Read the first object. Raise FileError if it lacks the field with the texts."""
         self._name = name
         self._field = field
         self._known = False
-        rows: Iterator[Row] = map(self._row, filter(_is_written, read_lines(file, name=name)))
+        rows: Iterator[Row] = map(self._row, filter(_is_written, lines))
         first = next(rows, None)
         self.columns: tuple[str, ...] | None = ()
         if first is not None:
@@ -61,7 +64,13 @@ class Objects:
         return field or "text"
 
 
-_MISSING = object()
+class _Ambiguous(dict[str, Any]):
+    """An object that has a name twice. Its value is the last one, as in most parsers."""
+
+    twice: frozenset[str]
+
+
+_MISSING, _TWICE = object(), object()
 
 
 def _is_written(line: Line) -> bool:
@@ -69,8 +78,14 @@ def _is_written(line: Line) -> bool:
 
 
 def _parsed(written: str) -> tuple[Any, str]:
+    """Return the object and an empty string, or None and the problem.
+
+    NaN and infinity are no JSON, but many programs write them.
+    """
     try:
-        value = json.loads(written, parse_constant=_refuse)
+        value = json.loads(
+            written, object_pairs_hook=_object, parse_float=Number, parse_int=_integer
+        )
     except (ValueError, RecursionError) as error:
         return None, f"is not JSON: {error}"
     if not isinstance(value, dict):
@@ -78,8 +93,18 @@ def _parsed(written: str) -> tuple[Any, str]:
     return value, ""
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a JSON number")
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    ambiguous = _Ambiguous(found)
+    names = [name for name, _ in pairs]
+    ambiguous.twice = frozenset(name for name in found if names.count(name) > 1)
+    return ambiguous
+
+
+def _integer(digits: str) -> int | Number:
+    return int(digits) if len(digits) <= _INTEGER_DIGITS else Number(digits)
 
 
 def _text_at(value: Mapping[str, Any], field: str) -> tuple[str, str]:
@@ -87,6 +112,8 @@ def _text_at(value: Mapping[str, Any], field: str) -> tuple[str, str]:
     found = _find(value, field)
     if found is _MISSING:
         return "", f"has no field {field!r}"
+    if found is _TWICE:
+        return "", f"has the field {field!r} twice"
     if not isinstance(found, str):
         return "", f"has no text in {field!r}: {json.dumps(found)[:40]}"
     return found, ""
@@ -94,11 +121,11 @@ def _text_at(value: Mapping[str, Any], field: str) -> tuple[str, str]:
 
 def _find(value: Mapping[str, Any], field: str) -> Any:
     """Return the field of that name, or the nested one of a dotted name: ``review.body``."""
-    if field in value:
-        return value[field]
     found: Any = value
-    for name in field.split("."):
+    for name in (field,) if field in value else field.split("."):
         if not isinstance(found, dict) or name not in found:
             return _MISSING
+        if isinstance(found, _Ambiguous) and name in found.twice:
+            return _TWICE
         found = found[name]
     return found

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from valence_client.cli.reading.row import FileError, Row
+from valence_client.cli.reading.opening import UTF_8
+from valence_client.cli.reading.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 # would be held in memory.
 MAX_LINE_BYTES = 32 << 20
 SHOWN_CHARACTERS = 1000
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,45 +25,56 @@ class Line:
     position: int
     """The number of bytes up to its end."""
     text: str
-    problem: str
+    problem: str = ""
     whole: bool = True
     """False if it is longer than MAX_LINE_BYTES; then the text is its beginning."""
 
 
-def read_lines(file: BinaryIO, *, name: str) -> Iterator[Line]:
-    """Yield each line. Only LF ends a line. Raise FileError if the file is UTF-16."""
+def read_lines(file: BinaryIO, *, encoding: str = UTF_8) -> Iterator[Line]:
+    """Yield each line. LF ends a line; CR does so only in a file without LF.
+
+    ``encoding``: that of the file before it became UTF-8, for messages.
+    """
     position = number = 0
     while content := file.readline(MAX_LINE_BYTES):
+        too_long = len(content) == MAX_LINE_BYTES and not content.endswith(b"\n")
+        if number == 0 and not too_long and b"\n" not in content and b"\r" in content[:-1]:
+            yield from _ended_by_carriage_returns(content, encoding)
+            return
         position += len(content)
         number += 1
-        too_long = len(content) == MAX_LINE_BYTES and not content.endswith(b"\n")
         rest = content
         while too_long and rest and not rest.endswith(b"\n"):
             rest = file.readline(MAX_LINE_BYTES)
             position += len(rest)
-        if number == 1:
-            if content.startswith(_UTF_16):
-                raise FileError(
-                    f"{name} is UTF-16: make it UTF-8 first, as with `iconv -f UTF-16 -t UTF-8`"
-                )
-            content = content.removeprefix(codecs.BOM_UTF8)
-        text, problem = _decoded(content)
+        text, problem = _decoded(content, encoding)
         if too_long:
             problem = f"is longer than {MAX_LINE_BYTES} bytes"
             text = text[:SHOWN_CHARACTERS]
         yield Line(number, position, text, problem, not too_long)
 
 
-def read_plain(file: BinaryIO, *, name: str) -> Iterator[Row]:
+def read_plain(lines: Iterator[Line]) -> Iterator[Row]:
     """Yield a row for each line, blank ones too: the k-th record is that of the k-th line."""
-    for line in read_lines(file, name=name):
+    for line in lines:
         text = line.text.removesuffix("\n").removesuffix("\r")
         yield Row(line.number, line.position, {"text": text}, text, line.problem)
 
 
-def _decoded(content: bytes) -> tuple[str, str]:
+def _ended_by_carriage_returns(content: bytes, encoding: str) -> Iterator[Line]:
+    """Yield the lines of a whole file as old Macs wrote it, each with LF for its CR."""
+    position = 0
+    for number, line in enumerate(content.removesuffix(b"\r").split(b"\r"), start=1):
+        position += len(line) + 1
+        text, problem = _decoded(line, encoding)
+        yield Line(number, min(position, len(content)), text + "\n", problem)
+
+
+def _decoded(content: bytes, encoding: str) -> tuple[str, str]:
     """Return the text, and its problem or an empty string."""
     try:
         return content.decode(), ""
     except UnicodeDecodeError as error:
-        return content.decode(errors="replace"), f"is not UTF-8: byte {error.start + 1} of the line"
+        where = f": byte {error.start + 1} of the line" if encoding == UTF_8 else ""
+        problem = f"is not {encoding}{where} (--encoding names another)"
+        return content.decode(errors="replace"), problem

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from valence_client.cli.reading.compression import split_name
+from valence_client.cli.reading.lines import read_lines, read_plain
+from valence_client.cli.reading.opening import STDIN, name_of, open_content
 from valence_client.cli.reading.row import FileError, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-InputFormat: TypeAlias = Literal["lines", "csv", "tsv", "jsonl", "parquet"]
+    from valence_client.cli.reading.opening import Content
+    from valence_client.cli.reading.table import TableOptions
 
-STDIN = "-"
+InputFormat: TypeAlias = Literal["lines", "csv", "tsv", "json", "jsonl", "parquet"]
+
 _BY_SUFFIX: dict[str, InputFormat] = {
     ".csv": "csv",
     ".tsv": "tsv",
+    ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".parquet": "parquet",
@@ -36,66 +39,52 @@ def input_format(path: str, given: InputFormat | None) -> InputFormat:
         return given
     if path == STDIN:
         return "lines"
-    found = _BY_SUFFIX.get(Path(path).suffix.lower())
+    found = _BY_SUFFIX.get(Path(split_name(path)[0]).suffix.lower())
     if found is None:
         raise FileError(
-            f"{path}: its name does not say what it holds: add --format lines, csv, tsv, jsonl "
-            "or parquet"
+            f"{path}: its name does not say what it holds: add --format lines, csv, tsv, json, "
+            "jsonl or parquet"
         )
     return found
 
 
 @contextmanager
 def open_source(
-    path: str,
-    kind: InputFormat,
-    *,
-    column: str | None = None,
-    field: str | None = None,
-    delimiter: str | None = None,
+    path: str, kind: InputFormat, *, field: str | None, table: TableOptions
 ) -> Iterator[Source]:
     """Open a file, or stdin for ``-``, and read its columns. Raise FileError."""
     if kind == "parquet":
-        yield from _parquet(path, column)
+        yield from _parquet(path, table.column)
         return
-    name = "stdin" if path == STDIN else path
-    if path == STDIN and sys.stdin is None:
-        raise FileError("stdin is closed: give a --file")
-    try:
-        file = sys.stdin.buffer if path == STDIN else Path(path).open("rb")  # noqa: SIM115
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        yield _source(file, name, kind, column=column, field=field, delimiter=delimiter)
-    finally:
-        if path != STDIN:
-            file.close()
+    with open_content(path, encoding=table.encoding) as content:
+        yield _source(content, path, kind, field=field, table=table)
 
 
 def _source(
-    file: BinaryIO,
-    name: str,
-    kind: InputFormat,
-    *,
-    column: str | None,
-    field: str | None,
-    delimiter: str | None,
+    content: Content, path: str, kind: InputFormat, *, field: str | None, table: TableOptions
 ) -> Source:
-    total = _size(file)
-    if kind == "jsonl":
-        from valence_client.cli.reading.jsonl import Objects
-
-        objects = Objects(file, name=name, field=field)
-        return Source(name, total, objects.columns, objects.rows)
+    name, total = name_of(path), content.size_bytes
+    lines = read_lines(content.file, encoding=content.encoding)
     if kind == "lines":
-        from valence_client.cli.reading.lines import read_plain
+        return Source(name, total, ("text",), read_plain(lines))
+    if kind in ("csv", "tsv"):
+        from valence_client.cli.reading.table import read_table
 
-        return Source(name, total, ("text",), read_plain(file, name=name))
-    from valence_client.cli.reading.table import Table
+        read, notes = read_table(lines, path, kind, table, name)
+        return Source(
+            *(name, total, read.columns, read.rows()),
+            header=read.header,
+            marked=content.marked,
+            notes=notes,
+        )
+    from valence_client.cli.reading.array import is_array, read_items
+    from valence_client.cli.reading.jsonl import Objects
 
-    delimiter = delimiter or ("\t" if kind == "tsv" else ",")
-    table = Table(file, name=name, delimiter=delimiter, column=column)
-    return Source(name, total, table.columns, table.rows())
+    if kind == "json" and is_array(content.file):
+        objects = Objects(read_items(content.file, name=name), name=name, field=field)
+        return Source(name, total, objects.columns, objects.rows, unit="item")
+    objects = Objects(lines, name=name, field=field)
+    return Source(name, total, objects.columns, objects.rows)
 
 
 def _parquet(path: str, column: str | None) -> Iterator[Source]:
@@ -105,11 +94,10 @@ def _parquet(path: str, column: str | None) -> Iterator[Source]:
         raise FileError("Parquet is read from its end, so not from stdin: give a --file")
     parquet = Parquet(path, column=column)
     try:
-        yield Source(path, parquet.total, parquet.columns, parquet.rows(), unit="row")
+        yield Source(
+            *(path, parquet.total, parquet.columns, parquet.rows()),
+            unit="row",
+            header=parquet.header,
+        )
     finally:
         parquet.close()
-
-
-def _size(file: BinaryIO) -> int | None:
-    status = os.fstat(file.fileno())
-    return status.st_size if stat.S_ISREG(status.st_mode) else None

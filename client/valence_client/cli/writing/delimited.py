@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from typing import TYPE_CHECKING, BinaryIO
 
 from valence_client.cli.reading.row import FileError
-from valence_client.cli.writing.record import to_bytes, to_json
+from valence_client.cli.writing.record import to_bytes, to_json, to_text
 from valence_client.errors import ValenceError
 
 if TYPE_CHECKING:
@@ -22,18 +23,31 @@ class Delimited:
     """A record for each row."""
 
     def __init__(
-        self, columns: Sequence[str], *, name: str, delimiter: str = ",", prefix: str = ""
+        self,
+        columns: Sequence[str],
+        *,
+        name: str,
+        header: Sequence[str] = (),
+        delimiter: str = ",",
+        prefix: str = "",
+        marked: bool = False,
     ) -> None:
-        """Take the input's columns. Raise FileError if an added one is among them."""
+        """Take the input's columns. Raise FileError if an added one is among them.
+
+        ``header``: their names for the header, if these differ. ``marked``: begin with a byte
+        order mark.
+        """
         added = [prefix + column for column in ADDED]
-        clash = next((column for column in added if column in columns), None)
+        header = header or columns
+        clash = next((column for column in added if column in header), None)
         if clash is not None:
             raise FileError(
                 f"{name} has a column {clash!r} of its own: rename the added ones, as with "
                 "--prefix sentiment_"
             )
         self._columns = tuple(columns)
-        self._all = (*columns, *added)
+        self._mark = codecs.BOM_UTF8 if marked else b""
+        self._all = (*header, *added)
         self._delimiter = delimiter
         self._written = ""
         self._writer = csv.writer(self, delimiter=delimiter)
@@ -45,7 +59,7 @@ class Delimited:
 
     def header(self) -> bytes:
         """Return the names of the columns."""
-        return self._encoded(self._all)
+        return self._mark + self._encoded(self._all)
 
     def record(self, row: Row, outcome: Outcome) -> bytes:
         """Return the record of a row, without the fields of ``left_out``."""
@@ -101,6 +115,6 @@ def _added(outcome: Outcome) -> list[str]:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool | dict | list | float):
+    if isinstance(value, bool | dict | list):
         return to_json(value)
-    return str(value)
+    return to_text(value)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
+from valence_client.cli.reading import compression
 from valence_client.cli.reading.row import FileError
 from valence_client.cli.writing.delimited import Delimited
 from valence_client.cli.writing.jsonl import Jsonl
@@ -40,7 +41,8 @@ def output_format(path: str | None, given: OutputFormat | None) -> OutputFormat:
         return given
     if path is None:
         return "table"
-    found = _BY_SUFFIX.get(Path(path).suffix.lower())
+    uncompressed, _ = compression.split_name(path)
+    found = _BY_SUFFIX.get(Path(uncompressed).suffix.lower())
     if found is None:
         raise FileError(
             f"{path}: its name does not say how to write it: add --output-format jsonl, csv, tsv "
@@ -64,7 +66,19 @@ def make_format(kind: OutputFormat, source: Source, *, prefix: str, to_stdout: b
             "or write JSONL"
         )
     delimiter = "\t" if kind == "tsv" else ","
-    return Delimited(source.columns, name=source.name, delimiter=delimiter, prefix=prefix)
+    return Delimited(
+        source.columns,
+        name=source.name,
+        header=source.header,
+        delimiter=delimiter,
+        prefix=prefix,
+        marked=source.marked,
+    )
+
+
+def is_resumable(path: str | None, kind: OutputFormat) -> bool:
+    """Return whether the output is a file whose records can be read back after any end."""
+    return path is not None and kind != "table" and compression.split_name(path)[1] is None
 
 
 def check_output(path: str, source: str, *, resume: bool, overwrite: bool) -> None:
@@ -75,6 +89,8 @@ def check_output(path: str, source: str, *, resume: bool, overwrite: bool) -> No
     if Path(source).exists() and output.samefile(source):
         raise FileError(f"{path} is the input: give another --output")
     if output.is_file() and output.stat().st_size and not (resume or overwrite):
+        if compression.split_name(path)[1] is not None:
+            raise FileError(f"{path} exists: replace it with --overwrite")
         raise FileError(f"{path} exists: continue it with --resume, or replace it with --overwrite")
 
 
@@ -98,6 +114,12 @@ def open_output(
         if file.readable():
             file.seek(kept.end_bytes)
             file.truncate()
+        packed = compression.split_name(path)[1]
+        if packed is not None:
+            with compression.writer(file, packed, name=path) as written:
+                written.write(form.header())
+                yield written, kept
+            return
         if kept.end_bytes == 0:
             file.write(form.header())
             file.flush()

@@ -6,6 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Protocol
 
+from valence_client.cli.reading.row import Number
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
@@ -58,6 +60,7 @@ def sentiment_fields(sentiment: Sentiment) -> dict[str, Any]:
         "valence": sentiment.valence,
         "tokens_total": sentiment.tokens_total,
         "tokens_used": sentiment.tokens_used,
+        "tokens_unknown": sentiment.tokens_unknown,
         "truncated": sentiment.truncated,
         "model": {"name": sentiment.model.name, "revision": sentiment.model.revision},
         "timings": timings
@@ -74,11 +77,20 @@ def error_fields(error: ValenceError) -> dict[str, Any]:
 
 
 def to_json(value: object) -> str:
-    """Return one line of JSON. A value that JSON lacks becomes text, NaN and infinity null."""
+    """Return one line of JSON. A value that JSON lacks becomes text, as in protobuf: "NaN"."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=to_text)
     except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, default=str)
+        return json.dumps(_finite(value), ensure_ascii=False, default=to_text)
+
+
+def to_text(value: object) -> str:
+    """Return a value that JSON lacks as text. Bytes that are no UTF-8 become escapes."""
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, Number):
+        return value.written
+    return json.dumps(value) if isinstance(value, float) else str(value)
 
 
 def _finite(value: object) -> object:
@@ -86,7 +98,7 @@ def _finite(value: object) -> object:
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return to_text(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def to_bytes(text: str) -> bytes:

@@ -27,7 +27,7 @@ class Table:
         return b""
 
     def record(self, row: Row, outcome: Outcome) -> bytes:
-        """Return the text on one line, and how much of it was read if that is not all."""
+        """Return the text on one line, and how much of it was not read or not known, if much."""
         text = _one_line(row.text)
         if isinstance(outcome, ValenceError):
             label, score, colour = "ERROR", "   -", _ERROR_COLOUR
@@ -37,6 +37,9 @@ class Table:
             colour = _COLOURS.get(outcome.polarity, "")
             if outcome.truncated:
                 text += f"  (read {outcome.tokens_used} of {outcome.tokens_total} tokens)"
+            # The least text of one unknown word has two special tokens beside it.
+            if 0 < outcome.tokens_used <= 3 * outcome.tokens_unknown:
+                text += f"  ({outcome.tokens_unknown} of {outcome.tokens_used} tokens unknown)"
         label = f"{_one_line(label):<8}"
         if self._coloured and colour:
             label = colour + label + _PLAIN

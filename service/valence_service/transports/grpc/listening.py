@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from valence_service.transports.tls import BadCertificate
 from valence_service.transports.transport import CannotListen
+from valence_service.transports.unix_socket import PREFIX, owners_socket, socket_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from valence_service.transports.tls import Certificates, Pem
 
 
@@ -19,20 +22,31 @@ def listen(
 ) -> str:
     """Take the address, in plaintext without certificates; return it with the port taken.
 
-    Raise CannotListen.
+    Raise CannotListen, or BadCertificate for files that are none.
     """
+    if (path := socket_path(host)) is not None:
+        address = f"{PREFIX}{path}"
+        with owners_socket(path):
+            _take(server, address, certificates, lambda: _why_no_socket(path))
+        return address
     bracketed = f"[{host}]" if ":" in host else host
     address = f"{bracketed}:{port}"
+    taken = _take(server, address, certificates, lambda: _why_not(host, port))
+    return f"{bracketed}:{taken}"
+
+
+def _take(
+    server: grpc.aio.Server,
+    address: str,
+    certificates: Certificates | None,
+    why_not: Callable[[], str],
+) -> int:
     try:
         if certificates:
-            taken = server.add_secure_port(address, _credentials(certificates))
-        else:
-            taken = server.add_insecure_port(address)
-    except BadCertificate as error:
-        raise CannotListen(str(error)) from error
+            return server.add_secure_port(address, _credentials(certificates))
+        return server.add_insecure_port(address)
     except RuntimeError as error:
-        raise CannotListen(f"cannot listen on {address}: {_why_not(host, port)}") from error
-    return f"{bracketed}:{taken}"
+        raise CannotListen(f"cannot listen on {address}: {why_not()}") from error
 
 
 def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
@@ -53,6 +67,17 @@ def _configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration(
         [(pem.key, pem.certificate)], root_certificates=pem.client_ca
     )
+
+
+def _why_no_socket(path: Path) -> str:
+    """Return the system's reason, as below."""
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(path))
+        path.unlink()
+    except OSError as error:
+        return f"{(error.strerror or str(error)).lower()}; choose another with --host"
+    return "try again, or choose another with --host"
 
 
 def _why_not(host: str, port: int) -> str:

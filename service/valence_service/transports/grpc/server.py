@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -173,4 +174,4 @@ def _options(limits: Limits, connections: ConnectionLimits) -> list[tuple[str, i
 
 def _milliseconds(seconds: float) -> int:
     """Return a time as gRPC takes it; its largest number is for ever."""
-    return min(round(seconds * 1000), _FOR_EVER) if seconds else _FOR_EVER
+    return min(math.ceil(seconds * 1000), _FOR_EVER) if seconds else _FOR_EVER

@@ -15,7 +15,6 @@ from valence_service.transports.http.bodies import Bodies
 from valence_service.transports.http.calls import Gate
 from valence_service.transports.http.protocol import BoundedProtocol
 from valence_service.transports.http.tls import follow, server_context
-from valence_service.transports.tls import BadCertificate
 from valence_service.transports.transport import CannotListen
 
 if TYPE_CHECKING:
@@ -70,13 +69,13 @@ class HttpTransport:
         self._tasks: list[asyncio.Task[None]] = []
 
     def listen(self, host: str, port: int, certificates: Certificates | None = None) -> str:
-        """Take the address and return it, with the port taken. Raise CannotListen."""
+        """Take the address and return it, with the port taken.
+
+        Raise CannotListen, or BadCertificate for files that are none.
+        """
         bracketed = f"[{host}]" if ":" in host else host
         if certificates:
-            try:
-                context = server_context(certificates)
-            except BadCertificate as error:
-                raise CannotListen(str(error)) from error
+            context = server_context(certificates)
             self._config.ssl_context_factory = lambda _, __: context
             self._following = functools.partial(follow, context, certificates)
         try:
