@@ -12,9 +12,11 @@ PROTOS_VENV := .venv-protos
 # The stubs' generator has no build for a newer one, and takes ten minutes to compile.
 PROTOS_PYTHON ?= $(or $(call newest,$(filter-out python3.14,$(PYTHONS))),$(PYTHON))
 FLOORS_VENV := .venv-floors
+CLIENTS_VENV := .venv-open-inference
 BENCH_VENVS := .venv-bench
 PEERS := $(patsubst bench/peers/%.txt,%,$(wildcard bench/peers/*.txt))
 PROTO := protos/valence/v1/sentiment.proto
+OPEN_INFERENCE := service/valence_service/transports/open_inference
 DISTRIBUTIONS := protos model service[http,pipeline,telemetry] client[cli]
 PROJECTS := $(wildcard */pyproject.toml)
 
@@ -30,7 +32,7 @@ UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-all test-full fewer coverage floors soak check format lock sync protos toolchains examples \
+.PHONY: help run test test-all test-full fewer coverage floors clients soak check format lock sync protos toolchains examples \
   interop train quantize evaluate \
   bench overload pictures clean
 
@@ -50,10 +52,10 @@ test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the quick 
 
 test-all: test test-full ## every test: `test`, and then `test-full`
 
-test-full: $(VENV)/.dev $(PROTOS_VENV)/.made ## what `test` leaves out: long tests, floors, fewer, and interop where its toolchains are
+test-full: $(VENV)/.dev $(PROTOS_VENV)/.made ## what `test` leaves out: long tests, floors, fewer, clients, and interop where its toolchains are
 	@$(MAKE) --silent --directory=examples python
-	$(BIN)/pytest $(PARALLEL) -m "full and not (node or go or cpp or prometheus)"
-	@$(MAKE) --no-print-directory floors fewer
+	$(BIN)/pytest $(PARALLEL) -m "full and not (node or go or cpp or prometheus or clients)"
+	@$(MAKE) --no-print-directory floors fewer clients
 	@languages=$$(.ci/toolchains at-hand | grep -vx python | xargs); test -z "$$languages" \
 	  || $(MAKE) --no-print-directory interop LANGUAGES="$$languages"
 
@@ -70,6 +72,9 @@ coverage: $(VENV)/.dev $(PROTOS_VENV)/.made ## the branches that tests run, of s
 
 floors: $(FLOORS_VENV)/.made ## the client's tests on the oldest versions that it says it runs on, from its wheel
 	$(FLOORS_VENV)/bin/pytest tests/client --confcutdir=tests/client --ignore-glob='*/test_command*' -p no:cacheprovider $(ARGS)
+
+clients: $(VENV)/.dev $(CLIENTS_VENV)/.made ## tritonclient and kserve ask a server, by the Open Inference Protocol
+	$(BIN)/pytest tests/transports/open_inference -m clients $(ARGS)
 
 soak: $(VENV)/.dev ## five minutes of mixed and hostile traffic on a server, and what came of it (ARGS="--minutes 60")
 	$(BIN)/python -m tests.faults.soak $(ARGS)
@@ -91,6 +96,10 @@ check: $(VENV)/.dev $(PROTOS_VENV)/.made ## format, lint, spelling, types, floor
 	    || { echo "protos/valence/v1/$$stub is not what the proto makes: run 'make protos'" >&2; exit 1; }; \
 	done
 	$(BIN)/python service/openapi.py --check build/protos/image.binpb
+	@for stub in open_inference_pb2.py open_inference_pb2.pyi; do \
+	  diff -u $(OPEN_INFERENCE)/$$stub build/protos/inference/$$stub \
+	    || { echo "$(OPEN_INFERENCE)/$$stub is not what the proto makes: run 'make protos'" >&2; exit 1; }; \
+	done
 
 format: $(VENV)/.dev ## put every file in the house's format
 	$(BIN)/ruff format .
@@ -105,10 +114,12 @@ lock: ## renew the locks after a change of dependencies (ARGS="--upgrade", or "-
 	@mkdir -p build && .venv-lock/bin/python .ci/dependencies $(DISTRIBUTIONS) > build/dependencies.txt
 	$(call locked,constraints.txt) build/dependencies.txt $(GROUPS:%=--group %)
 	$(call locked,constraints-protos.txt) --group protos
+	$(call locked,constraints-open-inference.txt) --group open-inference
 
-protos: $(VENV)/.dev $(PROTOS_VENV)/.made ## make the Python stubs and the OpenAPI document from the proto
+protos: $(VENV)/.dev $(PROTOS_VENV)/.made ## make the Python stubs and the OpenAPI document from the protos
 	$(call generate,build/protos)
 	cp build/protos/valence/v1/*_pb2* protos/valence/v1/
+	cp build/protos/inference/*_pb2* $(OPEN_INFERENCE)/
 	$(BIN)/python service/openapi.py build/protos/image.binpb
 
 toolchains: ## on Debian: install what Node, C++ and the page's tests need (as root), unpack Go and promtool into build/
@@ -146,7 +157,7 @@ docs/pictures/%.svg: docs/pictures/%.dot
 	dot -Tsvg $< -o $@
 
 clean: ## remove the environments and everything made
-	rm -rf $(VENV) .venv-lock $(PROTOS_VENV) $(FLOORS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-lock $(PROTOS_VENV) $(FLOORS_VENV) $(CLIENTS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	$(MAKE) --no-print-directory --directory=examples clean
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -161,7 +172,9 @@ SPACE := $(subst ,, )
 MODEL ?= model/valence_model/valence-minilm-l6
 
 # $(call generate,FOLDER): stubs, and the descriptors with their comments, into FOLDER. The
-# imports come from where googleapis-common-protos puts them.
+# imports come from where googleapis-common-protos puts them. The stubs of the Open Inference Protocol
+# get a descriptor pool of their own: those of its clients' packages define the same names in the
+# default one, and a process may hold both.
 define generate
 	@rm -rf $(1) && mkdir -p $(1)
 	@PATH="$(CURDIR)/$(PROTOS_VENV)/bin:$$PATH" $(PROTOS_VENV)/bin/python -m grpc_tools.protoc \
@@ -169,6 +182,10 @@ define generate
 	  --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) \
 	  --descriptor_set_out=$(1)/image.binpb --include_imports --include_source_info \
 	  $(PROTO)
+	@PATH="$(CURDIR)/$(PROTOS_VENV)/bin:$$PATH" $(PROTOS_VENV)/bin/python -m grpc_tools.protoc \
+	  --proto_path=protos --python_out=$(1) --mypy_out=quiet:$(1) protos/inference/open_inference.proto
+	@sed -i.bak 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPool()/' $(1)/inference/open_inference_pb2.py
+	@rm $(1)/inference/*.bak
 endef
 
 # $(call environment,FOLDER[,PYTHON]): an empty environment there, unless it has one.
@@ -215,6 +232,13 @@ $(PROTOS_VENV)/.made: pyproject.toml constraints-protos.txt
 	$(call environment,$(PROTOS_VENV),$(PROTOS_PYTHON))
 	$(call locked_pip,$(PROTOS_VENV))
 	$(PROTOS_VENV)/bin/pip install --quiet --group protos
+	@touch $@
+
+$(CLIENTS_VENV)/.made: export PIP_CONSTRAINT := $(CURDIR)/constraints-open-inference.txt
+$(CLIENTS_VENV)/.made: pyproject.toml constraints-open-inference.txt
+	$(call environment,$(CLIENTS_VENV),$(PROTOS_PYTHON))
+	$(call locked_pip,$(CLIENTS_VENV))
+	$(CLIENTS_VENV)/bin/pip install --quiet --group open-inference
 	@touch $@
 
 # Not editable: what is tested is what the wheels hold.

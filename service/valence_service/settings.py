@@ -201,6 +201,10 @@ class Settings(BaseSettings):
         description="origins whose pages may call the HTTP port, separated by commas, such as "
         "https://example.com; * is all",
     )
+    open_inference: CliImplicitFlag[bool] = Field(
+        default=False,
+        description="answer the Open Inference Protocol (KServe, Triton) on the gRPC port as well",
+    )
     allow_pickle: CliImplicitFlag[bool] = Field(
         default=False,
         description="also load weights from pickle files; they can run code: use it only for "

@@ -33,11 +33,14 @@ from valence_service.transports.tls import BadCertificate, Certificates
 from valence_service.transports.transport import CannotListen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from valence_service.core.classifier import LoadedModel
     from valence_service.settings import Settings
     from valence_service.telemetry.metrics import Metrics
     from valence_service.transports.http.transport import HttpTransport
     from valence_service.transports.transport import Transport
+    from valence_service.transports.unary import UnaryService
 
 log = structlog.get_logger()
 
@@ -53,8 +56,10 @@ def wire(settings: Settings) -> Lifecycle:
     # Two batches of one stream: one is computed while the next is read.
     service = SentimentService(limits, window_texts=2 * settings.max_batch_texts)
     readiness = Readiness()
-    metrics = _metrics(settings, service, readiness)
-    traces = start_traces(SERVICE_NAME, read_trace_exporters())
+    services = _open_inference(service, readiness) if settings.open_inference else []
+    others = {method.name: other.name for other in services for method in other.methods}
+    metrics = _metrics(settings, service, readiness, (*METHODS, *others))
+    traces = start_traces(SERVICE_NAME, read_trace_exporters(), others)
     telemetry = Telemetry(metrics, traces)
     transport = GrpcTransport(
         service,
@@ -68,6 +73,7 @@ def wire(settings: Settings) -> Lifecycle:
         authenticator=_authenticator(settings),
         public_health=settings.public_health,
         public_reflection=settings.public_reflection,
+        services=services,
     )
     transports: list[Transport] = [transport]
     try:
@@ -143,13 +149,21 @@ def _batcher(settings: Settings, metrics: Metrics | None, model: LoadedModel) ->
     )
 
 
-def _metrics(settings: Settings, service: SentimentService, readiness: Readiness) -> Metrics | None:
+def _open_inference(service: SentimentService, readiness: Readiness) -> list[UnaryService]:
+    from valence_service.transports.open_inference.service import OpenInference
+
+    return [OpenInference(service, readiness).describe()]
+
+
+def _metrics(
+    settings: Settings, service: SentimentService, readiness: Readiness, methods: Sequence[str]
+) -> Metrics | None:
     if settings.metrics_port is None:
         return None
     from valence_service.telemetry.metrics import Metrics
 
     return Metrics(
-        methods=METHODS,
+        methods=methods,
         refusals=REFUSALS,
         max_batch_texts=settings.max_batch_texts,
         serving=lambda: readiness.serving,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from valence_service.telemetry.traces import Traces
 
@@ -42,14 +42,19 @@ def _first(*names: str) -> str:
     return next(filter(None, (os.environ.get(name, "").strip() for name in names)), "")
 
 
-def start_traces(service: str, exporters: Sequence[str]) -> Traces | None:
-    """Return traces by these exporters; None, and a log line, where none works."""
+def start_traces(
+    service: str, exporters: Sequence[str], others: Mapping[str, str] | None = None
+) -> Traces | None:
+    """Return traces by these exporters; None, and a log line, where none works.
+
+    ``others`` has the service of each method that is not of ``service``.
+    """
     if not exporters:
         return None
     try:
         from valence_service.telemetry.traces import Traces
 
-        traces = Traces(service, exporters)
+        traces = Traces(service, exporters, others or {})
     except ModuleNotFoundError as error:
         log.warning(
             "traces",

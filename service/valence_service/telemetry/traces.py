@@ -77,17 +77,19 @@ class CallSpan:
 class Traces:
     """Begins a span for each call of a service, and sends what has ended.
 
-    ``exporters`` are names of OpenTelemetry's entry points. All else (where to, sampling, limits)
-    the SDK reads from its OTEL_ variables. Raise UnknownExporter.
+    ``others`` has the service of each method that is not of ``service``. ``exporters`` are names of
+    OpenTelemetry's entry points. All else (where to, sampling, limits) the SDK reads from its OTEL_
+    variables. Raise UnknownExporter.
     """
 
-    def __init__(self, service: str, exporters: Sequence[str]) -> None:
+    def __init__(self, service: str, exporters: Sequence[str], others: Mapping[str, str]) -> None:
         self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
         for exporter in exporters:
             self._provider.add_span_processor(BatchSpanProcessor(_exporter(exporter)))
         self._tracer = self._provider.get_tracer("valence_service", version("valence-service"))
         self._propagator = propagate.get_global_textmap()
         self._service = service
+        self._others = others
         self._facts: dict[str, dict[str, str]] = {}
 
     def begin(self, method: str, metadata: Mapping[str, str]) -> CallSpan:
@@ -97,14 +99,14 @@ class Traces:
         if facts is None:
             facts = self._facts[method] = {
                 "rpc.system": "grpc",
-                "rpc.service": self._service,
+                "rpc.service": self._others.get(method, self._service),
                 "rpc.method": method,
             }
         context = Context()
         if not self._propagator.fields.isdisjoint(metadata):
             context = self._propagator.extract(metadata, context)
         span = self._tracer.start_span(
-            f"{self._service}/{method}",
+            f"{facts['rpc.service']}/{method}",
             context=context,
             kind=trace.SpanKind.SERVER,
             attributes=facts,

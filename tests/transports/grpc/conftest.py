@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,9 @@ from valence_service.core.readiness import Readiness
 from valence_service.scheduler.batcher import Batcher
 from valence_service.serving.registry import ServedModel
 from valence_service.serving.service import SentimentService
+from valence_service.transports.auth import Authenticator
 from valence_service.transports.grpc.server import ConnectionLimits, GrpcTransport
+from valence_service.transports.unary import UnaryService
 
 from tests.support.classifier import EchoClassifier
 from tests.support.stubs import async_stub
@@ -47,27 +49,39 @@ async def started(
     connections: ConnectionLimits = ConnectionLimits(),  # noqa: B008  frozen
     telemetry: Telemetry | None = None,
     observer: Observer | None = None,
+    classifier: type[EchoClassifier] = EchoClassifier,
+    authenticator: Authenticator | None = None,
+    public_health: bool = True,
+    services: Callable[[SentimentService, Readiness], Sequence[UnaryService]] = lambda *_: (),
 ) -> AsyncIterator[Service]:
     sentiment = SentimentService(LIMITS, window_texts=WINDOW_TEXTS)
     readiness = Readiness()
-    transport = GrpcTransport(sentiment, readiness, connections, telemetry or Telemetry())
+    transport = GrpcTransport(
+        sentiment,
+        readiness,
+        connections,
+        telemetry or Telemetry(),
+        authenticator=authenticator,
+        public_health=public_health,
+        services=services(sentiment, readiness),
+    )
     address = transport.listen("127.0.0.1", 0)
     await transport.start()
-    classifier = EchoClassifier()
+    echo = classifier()
     batcher = Batcher(
-        [classifier],
+        [echo],
         max_batch_texts=4,
         max_batch_tokens=400,
         max_queue_texts=QUEUE_TEXTS,
         observer=observer,
     )
     if opened:
-        sentiment.open(ServedModel(classifier.info, batcher))
+        sentiment.open(ServedModel(echo.info, batcher))
         readiness.set(serving=True)
     async with grpc.aio.insecure_channel(address) as channel:
         stub = async_stub(channel)
-        yield Service(address, stub, channel, transport, sentiment, readiness, classifier, batcher)
-    classifier.release()
+        yield Service(address, stub, channel, transport, sentiment, readiness, echo, batcher)
+    echo.release()
     readiness.end()
     await transport.stop(0)
     await batcher.close(timeout_seconds=10)

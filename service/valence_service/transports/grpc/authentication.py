@@ -12,13 +12,14 @@ from valence_service.transports.grpc.calls import GrpcCall
 from valence_service.transports.grpc.status import abort
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from valence_service.transports.auth import Authenticator
+    from valence_service.transports.unary import UnaryService
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
-# The metrics' name for a method that is not of the contract.
+# The metrics' name for a method of no service.
 OTHER_METHOD = "other"
 
 
@@ -29,13 +30,20 @@ class Authentication(grpc.aio.ServerInterceptor):
     """
 
     def __init__(
-        self, authenticator: Authenticator, *, public: tuple[str, ...], telemetry: Telemetry
+        self,
+        authenticator: Authenticator,
+        public: tuple[str, ...],
+        telemetry: Telemetry,
+        services: Sequence[UnaryService],
     ) -> None:
         self._authenticator = authenticator
         self._public = public
         # Strangers are counted, and write nothing into the traces.
         self._telemetry = Telemetry(meter=telemetry.meter)
         self._refusals = {f"/{SERVICE_NAME}/{name}": self._refuse(name) for name in METHODS}
+        for service in services:
+            for method in service.methods:
+                self._refusals[service.path(method)] = self._refuse(method.name)
         self._other_refusal = self._refuse(OTHER_METHOD)
 
     async def intercept_service(

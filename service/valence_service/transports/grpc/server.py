@@ -1,4 +1,4 @@
-"""The gRPC transport: a grpc.aio server of the contract, health and reflection."""
+"""The gRPC transport: a grpc.aio server of the contract, health, reflection and other services."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from valence_service.transports.grpc.listening import listen
 from valence_service.transports.grpc.servicer import SentimentServicer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from valence_service.core.call import Telemetry
     from valence_service.core.limits import Limits
     from valence_service.core.readiness import Readiness
     from valence_service.serving.service import SentimentService
     from valence_service.transports.auth import Authenticator
     from valence_service.transports.tls import Certificates
+    from valence_service.transports.unary import UnaryService
 
 HEALTH_METHODS = f"/{health.SERVICE_NAME}/"
 REFLECTION_METHODS = "/grpc.reflection."
@@ -47,7 +50,10 @@ class ConnectionLimits:
 
 
 class GrpcTransport:
-    """Carries a service over gRPC. Belongs to one event loop."""
+    """Carries a service over gRPC. Belongs to one event loop.
+
+    ``services`` are what it carries beside the contract, wrapped in the same code.
+    """
 
     def __init__(
         self,
@@ -59,19 +65,28 @@ class GrpcTransport:
         authenticator: Authenticator | None = None,
         public_health: bool = True,
         public_reflection: bool = False,
+        services: Sequence[UnaryService] = (),
     ) -> None:
         self._reads = Reads()
         interceptors = []
         if authenticator:
-            public = (HEALTH_METHODS,) * public_health + (REFLECTION_METHODS,) * public_reflection
-            interceptors.append(Authentication(authenticator, public=public, telemetry=telemetry))
+            public = [REFLECTION_METHODS] if public_reflection else []
+            if public_health:
+                public += [HEALTH_METHODS, *_health_paths(services)]
+            interceptors.append(Authentication(authenticator, tuple(public), telemetry, services))
         self._server = grpc.aio.server(
             interceptors=interceptors, options=_options(service.limits, connections)
         )
-        self._add(SERVICE_NAME, _contract(service, Wrapper(telemetry, self._reads)))
-        servicer = health.HealthServicer(readiness, self._reads, SERVICE_NAME)
+        wrapper = Wrapper(telemetry, self._reads)
+        self._add(SERVICE_NAME, _contract(service, wrapper))
+        for added in services:
+            self._add(added.name, _handlers(added, wrapper))
+        names = (SERVICE_NAME, *(added.name for added in services))
+        servicer = health.HealthServicer(readiness, self._reads, *names)
         self._add(health.SERVICE_NAME, servicer.handlers())
-        described = reflection.handlers(self._reads, (SERVICE_NAME, health.SERVICE_NAME))
+        described = reflection.handlers(
+            self._reads, (*names, health.SERVICE_NAME), [added.file for added in services]
+        )
         for name in reflection.SERVICE_NAMES:
             self._add(name, described)
 
@@ -100,6 +115,25 @@ class GrpcTransport:
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, handlers),)
         )
+
+
+def _health_paths(services: Sequence[UnaryService]) -> list[str]:
+    return [
+        service.path(method)
+        for service in services
+        for method in service.methods
+        if method.is_health
+    ]
+
+
+def _handlers(service: UnaryService, wrapper: Wrapper) -> dict[str, Any]:
+    """Return the wrapped handlers of a service's methods."""
+    return {
+        method.name: wrapper.unary(
+            method.name, method.answer, method.request, method.response, admit=method.admit
+        )
+        for method in service.methods
+    }
 
 
 def _contract(service: SentimentService, wrapper: Wrapper) -> dict[str, Any]:
