@@ -151,7 +151,7 @@ async def test_a_caller_who_leaves_takes_the_work_along() -> None:
 
 WIRE = """
 import asyncio, sys
-from valence_service.settings import read_settings
+from valence_service.arguments import read_settings
 from valence_service.wiring import wire
 
 async def main():

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from valence_service.core.errors import InvalidField
 from valence_service.core.limits import Limits
+from valence_service.serving.validation import is_blank
 from valence_service.transports.open_inference import open_inference_pb2 as pb
 from valence_service.transports.open_inference.inputs import read_texts
 
@@ -17,7 +18,7 @@ from tests.transports.open_inference.conftest import infer_request, pack, unpack
 
 LIMITS = Limits(max_text_bytes=64, max_batch_texts=8)
 TEXTS = st.lists(
-    st.text(min_size=1, max_size=16).filter(lambda text: not text.isspace()),
+    st.text(min_size=1, max_size=16).filter(lambda text: not is_blank(text)),
     min_size=1,
     max_size=LIMITS.max_batch_texts,
 )
