@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import grpc
 
@@ -17,6 +17,7 @@ from valence_client._token import Token, bearer
 from valence_client._unreachable import Peer
 
 ChannelOptions: TypeAlias = Sequence[tuple[str, str | int]]
+LoadBalancing: TypeAlias = Literal["round_robin", "weighted_round_robin"]
 Compression: TypeAlias = Literal["gzip", "deflate"]
 Pem: TypeAlias = bytes | Path
 """Certificates or a key in PEM, or the path of their file."""
@@ -27,14 +28,11 @@ DEFAULT_WINDOW_TEXTS = 1024
 # As many attempts as gRPC's own retries allow.
 MAX_RETRIES = 4
 # The client retries by itself: see _attempts.py.
-SERVICE_CONFIG = {
-    # Spread calls over every address of the name; gRPC's default uses the first one only.
-    "loadBalancingConfig": [{"round_robin": {}}],
+SERVICE_CONFIG: dict[str, object] = {
     # Send no calls to a server that starts or drains. One without health checks is healthy.
     "healthCheckConfig": {"serviceName": SERVICE},
 }
 _CALL_OPTIONS: dict[str, str | int] = {
-    "grpc.service_config": json.dumps(SERVICE_CONFIG),
     # The response to a full batch of a model with many labels may exceed gRPC's 4 MiB.
     "grpc.max_receive_message_length": 64 << 20,
 }
@@ -57,6 +55,7 @@ class Connection:
         server_name: str | None,
         token: Token | None,
         compression: Compression | None,
+        load_balancing: LoadBalancing,
         channel_options: ChannelOptions,
     ) -> None:
         """Check the arguments, and read the files. Raise ValueError, OSError."""
@@ -70,6 +69,12 @@ class Connection:
             raise ValueError("client_certificate and client_key go together: give both or neither")
         if compression is not None and compression not in _COMPRESSIONS:
             raise ValueError(f"compression is {compression!r}: choose 'gzip' or 'deflate'")
+        if load_balancing not in get_args(LoadBalancing):
+            raise ValueError(
+                f"load_balancing is {load_balancing!r}: choose 'round_robin' or "
+                "'weighted_round_robin'"
+            )
+        config = SERVICE_CONFIG | {"loadBalancingConfig": [{load_balancing: {}}]}
         self.address = address if isinstance(address, str) else ", ".join(address)
         """The address as messages show it."""
         self.peer = Peer(self.address, tls=tls)
@@ -89,7 +94,8 @@ class Connection:
             else None
         )
         self.compression = _COMPRESSIONS[compression] if compression else None
-        options = connect_options(address, server_name) | _CALL_OPTIONS | dict(channel_options)
+        options = connect_options(address, server_name) | _CALL_OPTIONS
+        options |= {"grpc.service_config": json.dumps(config), **dict(channel_options)}
         self.options = list(options.items())
 
     def attempts(self) -> Attempts:

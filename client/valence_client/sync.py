@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from valence_client._address import Address
     from valence_client._attempts import Attempts
-    from valence_client._connection import ChannelOptions, Compression, Pem
+    from valence_client._connection import ChannelOptions, Compression, LoadBalancing, Pem
     from valence_client._requests import Overlength
     from valence_client._token import Token
     from valence_client.errors import ValenceError
@@ -55,6 +55,7 @@ class Client:
         server_name: str | None = None,
         token: Token | None = None,
         compression: Compression | None = None,
+        load_balancing: LoadBalancing = "round_robin",
         channel_options: ChannelOptions = (),
     ) -> None:
         """Check the options; the first call connects. Raise ValueError, OSError for a file.
@@ -83,6 +84,9 @@ class Client:
 
         compression: compress requests. It pays on slow lines, not on one machine.
 
+        load_balancing: how calls go to several addresses: in turn, or with
+        ``weighted_round_robin`` more of them to the servers whose load reports show room.
+
         channel_options: gRPC's channel arguments; they override the client's own.
         """
         self._connection = Connection(
@@ -96,6 +100,7 @@ class Client:
             server_name=server_name,
             token=token,
             compression=compression,
+            load_balancing=load_balancing,
             channel_options=channel_options,
         )
         self._channel = Channel(self._connection)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from valence_service.core.classifier import Classifier
     from valence_service.core.sentiment import Answer
 
+# The wait in the queue at which a server counts as fully loaded.
+TARGET_WAIT_SECONDS = 0.1
+
 
 class Batcher:
     """Classifies texts together. All methods belong to one event loop."""
@@ -60,7 +63,7 @@ class Batcher:
         )
         self._loop = asyncio.get_running_loop()
         self._queue = Queue(max_texts=max_queue_texts, counters=self.counters)
-        estimate = ThroughputEstimate(len(classifiers))
+        self._estimate = estimate = ThroughputEstimate(len(classifiers))
         self._backlog = Backlog(
             self._queue,
             estimate,
@@ -137,6 +140,16 @@ class Batcher:
     def idle(self) -> bool:
         """Whether no text waits or is being computed."""
         return self._backlog.idle
+
+    @property
+    def utilization(self) -> float:
+        """How loaded the replicas are: the busy share of them, and more the longer texts wait.
+
+        A text that would wait for TARGET_WAIT_SECONDS adds 1.
+        """
+        waiting = self._queue.tokens if self._estimate.trusted else 0
+        wait_seconds = self._estimate.seconds_for(waiting)
+        return self._pool.busy_share + wait_seconds / TARGET_WAIT_SECONDS
 
     @property
     def blocked(self) -> bool:

@@ -81,6 +81,11 @@ class ReplicaPool:
         return "" if "" in troubles else troubles[0]
 
     @property
+    def busy_share(self) -> float:
+        """The share of the replicas that compute, or are set aside."""
+        return sum(not replica.free for replica in self.replicas) / len(self.replicas)
+
+    @property
     def free(self) -> bool:
         """Whether a replica is well and computes nothing."""
         return any(replica.free for replica in self.replicas)

@@ -42,6 +42,11 @@ class Registry:
         """Take calls again."""
         self._refusal = None
 
+    @property
+    def utilization(self) -> float:
+        """How loaded the model is; 0 where there is none."""
+        return self._model.batcher.utilization if self._model else 0.0
+
     def ready(self) -> ServedModel:
         """Return the model that answers. Raise Unavailable where none does."""
         if self._refusal is not None:

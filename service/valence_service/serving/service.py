@@ -40,6 +40,11 @@ class SentimentService:
         return self._registry.refused_calls
 
     @property
+    def utilization(self) -> float:
+        """How loaded the service is: at most 1 while no text waits; 0 without a model."""
+        return self._registry.utilization
+
+    @property
     def open_streams(self) -> int:
         """Streams under way."""
         return len(self._streams)

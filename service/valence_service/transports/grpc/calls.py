@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from valence_service.transports.grpc.load_reports import LoadReports
+
     Context = grpc.aio.ServicerContext[Any, Any]
 
 # The time from the headers of a call of one message to its whole message.
@@ -62,7 +64,6 @@ class GrpcCall(CallScope):
             deadline=None if remaining is None else asyncio.get_running_loop().time() + remaining,
         )
         self._context = context
-        context.set_trailing_metadata(((REQUEST_ID, self.request_id),))
 
     def _outcome(self, kind: type[BaseException] | None) -> Outcome:
         if kind is None:
@@ -164,6 +165,7 @@ class Wrapper:
 
     telemetry: Telemetry
     reads: Reads
+    loads: LoadReports
 
     def unary(
         self,
@@ -178,12 +180,15 @@ class Wrapper:
 
         async def handle(_: AsyncIterator[Any], context: Context) -> Any:
             with GrpcCall(self.telemetry, name, context) as call:
+                self.loads.count()
                 try:
                     admit(call)
-                    return await answer(await self.reads.only(context, name))
+                    reply = await answer(await self.reads.only(context, name))
                 except Exception as error:
                     # Not a cancellation: then the client has gone, or its deadline has passed.
-                    await abort(context, error)
+                    await abort(context, error, self.loads.trailers)
+                context.set_trailing_metadata(((REQUEST_ID, call.request_id), *self.loads.trailers))
+                return reply
 
         return grpc.stream_unary_rpc_method_handler(
             handle, reader(request), response.SerializeToString
@@ -199,7 +204,8 @@ class Wrapper:
         """Wrap a method that answers many messages."""
 
         async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            with GrpcCall(self.telemetry, name, context):
+            with GrpcCall(self.telemetry, name, context) as call:
+                context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
                 try:
                     async with aclosing(answer(requests)) as responses:
                         async for reply in responses:

@@ -10,10 +10,11 @@ import grpc
 from valence.v1 import sentiment_pb2 as pb
 
 from valence_service.transports.contract import SERVICE_NAME
-from valence_service.transports.grpc import health, reflection
+from valence_service.transports.grpc import health, load_reports, reflection
 from valence_service.transports.grpc.authentication import Authentication
 from valence_service.transports.grpc.calls import Reads, Wrapper
 from valence_service.transports.grpc.listening import listen
+from valence_service.transports.grpc.load_reports import LoadReports
 from valence_service.transports.grpc.servicer import SentimentServicer
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from valence_service.transports.unary import UnaryService
 
 HEALTH_METHODS = f"/{health.SERVICE_NAME}/"
+LOAD_METHODS = f"/{load_reports.SERVICE_NAME}/"
 REFLECTION_METHODS = "/grpc.reflection."
 LEAST_MESSAGE_BYTES = 16 << 20
 MOST_MESSAGE_BYTES = 2**31 - 1  # the largest number that gRPC takes
@@ -72,18 +74,20 @@ class GrpcTransport:
         if authenticator:
             public = [REFLECTION_METHODS] if public_reflection else []
             if public_health:
-                public += [HEALTH_METHODS, *_health_paths(services)]
+                public += [HEALTH_METHODS, LOAD_METHODS, *_health_paths(services)]
             interceptors.append(Authentication(authenticator, tuple(public), telemetry, services))
         self._server = grpc.aio.server(
             interceptors=interceptors, options=_options(service.limits, connections)
         )
-        wrapper = Wrapper(telemetry, self._reads)
+        self._loads = LoadReports(lambda: service.utilization, readiness)
+        wrapper = Wrapper(telemetry, self._reads, self._loads)
         self._add(SERVICE_NAME, _contract(service, wrapper))
         for added in services:
             self._add(added.name, _handlers(added, wrapper))
         names = (SERVICE_NAME, *(added.name for added in services))
         servicer = health.HealthServicer(readiness, self._reads, *names)
         self._add(health.SERVICE_NAME, servicer.handlers())
+        self._add(load_reports.SERVICE_NAME, self._loads.handlers(self._reads.only))
         described = reflection.handlers(
             self._reads, (*names, health.SERVICE_NAME), [added.file for added in services]
         )
@@ -96,6 +100,7 @@ class GrpcTransport:
 
     async def start(self) -> None:
         """Take connections."""
+        self._loads.start()
         await self._server.start()
 
     def end_idle(self) -> None:
@@ -105,6 +110,7 @@ class GrpcTransport:
     async def stop(self, grace_seconds: float) -> None:
         """Take no more calls; cut off those that have not ended within the grace."""
         await self._server.stop(grace_seconds)
+        self._loads.stop()
 
     def _add(self, service: str, handlers: dict[str, Any]) -> None:
         """Add methods to be found by name.
