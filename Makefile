@@ -151,10 +151,13 @@ bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other se
 overload: $(VENV)/.dev $(BENCH_VENVS)/litserve/.made ## measure more load than a server can bear, into docs/overload.md (five minutes)
 	$(BIN)/python -m bench.overload $(ARGS)
 
-pictures: $(patsubst %.dot,%.svg,$(wildcard docs/pictures/*.dot)) ## draw the documents' pictures anew (needs graphviz)
+pictures: $(patsubst %.dot,%.svg,$(wildcard docs/pictures/*.dot)) docs/pictures/page.png ## draw the documents' pictures anew (needs graphviz and chromium)
 
 docs/pictures/%.svg: docs/pictures/%.dot
 	dot -Tsvg $< -o $@
+
+docs/pictures/page.png: docs/pictures/page.py $(wildcard service/valence_service/transports/http/static/*) | $(VENV)/.dev
+	$(BIN)/python -m docs.pictures.page
 
 clean: ## remove the environments and everything made
 	rm -rf $(VENV) .venv-lock $(PROTOS_VENV) $(FLOORS_VENV) $(CLIENTS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

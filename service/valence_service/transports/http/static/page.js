@@ -10,6 +10,7 @@ const MODEL_RETRY_SECONDS = 2;
 const MAX_TRIES = 4;
 const MAX_WAIT_SECONDS = 30;
 const PREVIEW_TEXTS = 3;
+const CLASSIFYING = "Classifying …";
 
 const text = byId("text");
 let model; // as GetModel tells it
@@ -39,7 +40,7 @@ function showFile() {
 }
 
 async function choose(chosen) {
-  clearAnswers();
+  reset();
   try {
     file = { name: chosen.name, ...(await readFile(chosen)) };
   } catch (error) {
@@ -126,33 +127,37 @@ async function classifyMany(all, signal) {
       byId("progress").value = rows.length / all.length;
     }
   } finally {
-    // An error or a stop leaves the answers that came before it.
-    if (rows.length) byId("result").replaceChildren(makeSummary(rows), makeTable(rows));
-    const took = ((performance.now() - begin) / 1e3).toFixed(1);
-    say(`${rows.length} of ${all.length} texts in ${took} s`);
-    byId("progress").hidden = true;
+    // An error or a stop leaves the answers that came before it, another request does not.
+    if (running?.signal === signal) {
+      if (rows.length) byId("result").replaceChildren(makeSummary(rows), makeTable(rows));
+      const took = ((performance.now() - begin) / 1e3).toFixed(1);
+      say(`${rows.length} of ${all.length} texts in ${took} s`);
+      byId("progress").hidden = true;
+    }
   }
 }
 
 async function send() {
-  running?.abort();
+  reset();
   const mine = (running = new AbortController());
-  clearAnswers();
   byId("stop").hidden = false;
-  say("Classifying …");
+  say(CLASSIFYING);
   try {
     if (!model) ({ model } = await call("GetModel", {}, { token: token(), signal: mine.signal }));
     const all = texts();
     if (file || byId("by-line").checked) await classifyMany(all, mine.signal);
     else await classifyOne(all[0], mine.signal);
   } catch (error) {
+    if (running !== mine) return;
+    if (byId("status").textContent === CLASSIFYING) say(error.name === "AbortError" ? "Stopped" : "");
     if (error.name === "AbortError") return;
-    if (byId("status").textContent === "Classifying …") say("");
     showError(error);
     if (error.code === "unauthenticated") askForToken();
   } finally {
-    if (running === mine) byId("stop").hidden = true;
-    showSnippets();
+    if (running === mine) {
+      byId("stop").hidden = true;
+      showSnippets();
+    }
   }
 }
 
@@ -162,7 +167,12 @@ function say(words) {
   byId("status").textContent = words;
 }
 
-function clearAnswers() {
+/** Give up the request under way, and show nothing. */
+function reset() {
+  running?.abort();
+  running = undefined;
+  byId("stop").hidden = true;
+  byId("progress").hidden = true;
   byId("error").replaceChildren();
   byId("result").replaceChildren();
   byId("progress").value = 0;
@@ -190,17 +200,16 @@ byId("form").addEventListener("submit", (event) => {
   if (empty && document.activeElement === byId("token")) text.focus(); // nothing to send yet
   else send();
 });
-text.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("form").requestSubmit();
+byId("form").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault(); // on a button it would be a click too
+  byId("form").requestSubmit();
 });
 text.addEventListener("input", showSnippets);
 byId("by-line").addEventListener("change", showSnippets);
 byId("request").addEventListener("toggle", showSnippets);
 byId("token").addEventListener("change", loadModel);
-byId("stop").addEventListener("click", () => {
-  running?.abort();
-  byId("stop").hidden = true;
-});
+byId("stop").addEventListener("click", () => running?.abort());
 byId("column").addEventListener("change", () => {
   file.column = Number(byId("column").value);
   showFile();
@@ -212,7 +221,7 @@ byId("file").addEventListener("change", (event) => {
 });
 byId("file-remove").addEventListener("click", () => {
   file = undefined;
-  clearAnswers();
+  reset();
   showFile();
   text.focus();
 });
