@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from valence.v1 import sentiment_pb2 as pb
@@ -51,7 +52,7 @@ def outcome(
     """Return the sentiment of one text of many, or its error."""
     match result.WhichOneof("result"):
         case "sentiment":
-            return sentiment(result.sentiment, timings)
+            return _fault(result.sentiment) or sentiment(result.sentiment, timings)
         case "error":
             return error_of_status(result.error)
         case _:
@@ -59,13 +60,23 @@ def outcome(
 
 
 def classified(response: pb.ClassifyResponse) -> Sentiment:
-    """Return the sentiment in a response of Classify."""
+    """Return the sentiment in a response of Classify. Raise ServerFailed if it is none."""
+    if fault := _fault(response.sentiment):
+        raise fault
     return sentiment(response.sentiment, _timings(response.timings))
 
 
 def streamed(response: pb.StreamClassifyResponse) -> Outcome:
     """Return the outcome of one text of a stream."""
     return outcome(response, _timings(response.timings) if response.HasField("timings") else None)
+
+
+def _fault(message: pb.Sentiment) -> ServerFailed | None:
+    """Return an error for a score that is no number: no file of a client's shall hold it."""
+    scores = (message.score, message.valence, *(item.score for item in message.scores))
+    if all(map(math.isfinite, scores)):
+        return None
+    return ServerFailed("the server's answer has a score that is no number")
 
 
 def sentiment(message: pb.Sentiment, timings: Timings | None) -> Sentiment:

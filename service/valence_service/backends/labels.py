@@ -5,7 +5,6 @@ Only names that read as sentiment count. Nothing is guessed: the operator may ma
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING
 
@@ -101,8 +100,6 @@ def read_scores(
     two: v with p and -v with 1 - p. Without ``probabilities`` (regression) there is no expected
     value, and so no valence.
     """
-    if not all(map(math.isfinite, scores.values())):
-        raise ValueError("the model's scores are not numbers")
     ranked = sorted(labels, key=lambda label: -scores[label.name])
     valence = _valence(scores, labels) if probabilities else None
     return Sentiment(

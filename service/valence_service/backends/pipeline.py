@@ -10,7 +10,6 @@ import transformers
 
 from valence_service.backends.labels import read_scores
 from valence_service.backends.micro_batches import micro_batches
-from valence_service.backends.torch_model import pads
 from valence_service.core.classifier import TokenCount
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ class PipelineClassifier:
     pipeline: transformers.TextClassificationPipeline
     max_micro_batch_tokens: int
     """The most tokens of a micro-batch, padding included."""
+    one_by_one: bool
+    """Whether each text has a micro-batch of its own: padding would change its answer."""
     tokens: TokenCount = field(default_factory=TokenCount)
 
     def classify(self, texts: Sequence[str]) -> list[Sentiment]:
@@ -41,10 +42,9 @@ class PipelineClassifier:
         totals = self._count(texts)
         used = [min(total, limit) for total in totals]
         scores: list[Mapping[str, float]] = [{}] * len(texts)
-        model, tokenizer = self.pipeline.model, self.pipeline.tokenizer
         for group in micro_batches(
             used,
-            counts=MICRO_BATCH_TEXTS if pads(model, tokenizer) else (1,),
+            counts=(1,) if self.one_by_one else MICRO_BATCH_TEXTS,
             max_tokens=self.max_micro_batch_tokens,
             overhead_tokens=OVERHEAD_TOKENS[self.pipeline.device.type],
         ):
@@ -78,10 +78,24 @@ class PipelineClassifier:
         return [len(ids) for ids in encoded["input_ids"]]
 
 
+class CheckedPipeline(transformers.TextClassificationPipeline):  # type: ignore[misc]  # unfollowed
+    """transformers' pipeline, with an error where it would turn infinite logits into scores."""
+
+    def postprocess(self, model_outputs: Any, **options: Any) -> Any:
+        """Return the scores of a text. Raise ValueError for logits that are not numbers."""
+        if not torch.isfinite(model_outputs["logits"]).all():
+            raise ValueError("the model's logits are not numbers")
+        return super().postprocess(model_outputs, **options)
+
+
 def build_pipeline(
     model: Any, tokenizer: Any, device: str
 ) -> transformers.TextClassificationPipeline:
     """Return a text-classification pipeline on a device."""
     return transformers.pipeline(
-        "text-classification", model=model, tokenizer=tokenizer, device=torch.device(device)
+        "text-classification",
+        model=model,
+        tokenizer=tokenizer,
+        device=torch.device(device),
+        pipeline_class=CheckedPipeline,
     )
