@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,49 @@ def test_an_architecture_is_served_as_it_answers_right(
     assert_right(classifier.classify(texts), expected)
     assert classifier.info.engine == engine
     assert [entry["event"] for entry in logged if entry["log_level"] == "warning"] == warnings
+
+
+def amended(folder: str, **settings: Any) -> str:
+    """The same model with other settings of its tokenizer."""
+    path = Path(folder) / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    return folder
+
+
+TOKEN_TYPES = {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("kind", "own", "tokenizer", "engine", "served"),
+    [
+        # It adds a word's embedding for each token type, which the conversion left out.
+        ("gpt2", {}, TOKEN_TYPES, "auto", ("pipeline", False)),
+        # It looks for the last token that is not its own padding token.
+        ("gpt2", {}, {"pad_token": "[MASK]"}, "pipeline", ("pipeline", True)),
+        # It numbers positions from the left, padding included.
+        ("bert", {"padding_side": "left"}, {}, "auto", ("openvino", True)),
+        ("bert", {"padding_side": "left"}, {}, "pipeline", ("pipeline", True)),
+        # Padded left, OpenVINO's attention gives no number.
+        ("opt", {"padding_side": "left"}, {}, "auto", ("openvino", True)),
+    ],
+)
+def test_a_tokenizer_that_does_not_suit_its_model_changes_no_answer(
+    kind: str,
+    own: dict[str, Any],
+    tokenizer: dict[str, Any],
+    engine: str,
+    served: tuple[str, bool],
+    tmp_path: Path,
+) -> None:
+    folder = amended(make_architecture(kind, tmp_path / kind, **own), **tokenizer)
+    texts = texts_of(3, 11, 31, 19, 8)
+    classifier: Any = load(folder, engine=engine)
+
+    expected = right_scores(folder, texts)
+    assert_right([classifier.classify([text])[0] for text in texts], expected)
+    assert_right(classifier.classify(texts), expected)
+    assert (classifier.info.engine, classifier.one_by_one) == served
 
 
 def test_the_pipeline_too_takes_one_text_at_a_time_where_padding_changes_answers(

@@ -155,6 +155,11 @@ class OpenVinoClassifier:
         self._activation = activation
         self._max_micro_batch_tokens = max_micro_batch_tokens
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each text has a micro-batch of its own, as wide as the text."""
+        return self._artifact.input_spec.pad_id is None
+
     def classify(self, texts: Sequence[str]) -> list[Sentiment]:
         """Return one sentiment for each text, in order. Block while it computes."""
         with self._computing():
@@ -169,7 +174,7 @@ class OpenVinoClassifier:
         names = [label.name for label in self.info.labels]
         for group in micro_batches(
             [self._width(tokens) for tokens in used],
-            counts=MICRO_BATCH_TEXTS if self._artifact.input_spec.pad_id is not None else (1,),
+            counts=(1,) if self.one_by_one else MICRO_BATCH_TEXTS,
             max_tokens=min(self._max_micro_batch_tokens, MAX_MICRO_BATCH_TOKENS),
             overhead_tokens=OVERHEAD_TOKENS,
         ):
@@ -206,7 +211,7 @@ class OpenVinoClassifier:
 
     def _width(self, tokens: int) -> int:
         """Return the width of a micro-batch whose longest text has so many tokens."""
-        if self._artifact.input_spec.pad_id is None:
+        if self.one_by_one:
             return tokens
         return min(rounded_up(tokens, least=LEAST_TOKENS), self.info.max_tokens)
 
