@@ -55,7 +55,7 @@ ONE_BY_ONE = "one_text_at_a_time"
             *("gpt_neo", {"padding_side": "left"}, "openvino", [ONE_BY_ONE]), marks=pytest.mark.full
         ),
         # OpenVINO converts it, and fails at the first text.
-        pytest.param("bart", {}, "pipeline", [ONE_BY_ONE, "engine"], marks=pytest.mark.full),
+        pytest.param("bart", {}, "pipeline", ["engine"], marks=pytest.mark.full),
     ],
 )
 def test_an_architecture_is_served_as_it_answers_right(
@@ -85,27 +85,27 @@ TOKEN_TYPES = {"model_input_names": ["input_ids", "token_type_ids", "attention_m
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("kind", "own", "tokenizer", "engine", "served"),
+    ("made", "tokenizer", "engine", "served"),
     [
         # It adds a word's embedding for each token type, which the conversion left out.
-        ("gpt2", {}, TOKEN_TYPES, "auto", ("pipeline", False)),
+        (("gpt2", {}), TOKEN_TYPES, "auto", ("pipeline", False)),
         # It looks for the last token that is not its own padding token.
-        ("gpt2", {}, {"pad_token": "[MASK]"}, "pipeline", ("pipeline", True)),
+        (("gpt2", {}), {"pad_token": "[MASK]"}, "pipeline", ("pipeline", True)),
         # It numbers positions from the left, padding included.
-        ("bert", {"padding_side": "left"}, {}, "auto", ("openvino", True)),
-        ("bert", {"padding_side": "left"}, {}, "pipeline", ("pipeline", True)),
+        (("bert", {"padding_side": "left"}), {}, "auto", ("openvino", True)),
+        (("bert", {"padding_side": "left"}), {}, "pipeline", ("pipeline", True)),
         # Padded left, OpenVINO's attention gives no number.
-        ("opt", {"padding_side": "left"}, {}, "auto", ("openvino", True)),
+        (("opt", {"padding_side": "left"}), {}, "auto", ("openvino", True)),
     ],
 )
 def test_a_tokenizer_that_does_not_suit_its_model_changes_no_answer(
-    kind: str,
-    own: dict[str, Any],
+    made: tuple[str, dict[str, Any]],
     tokenizer: dict[str, Any],
     engine: str,
     served: tuple[str, bool],
     tmp_path: Path,
 ) -> None:
+    kind, own = made
     folder = amended(make_architecture(kind, tmp_path / kind, **own), **tokenizer)
     texts = texts_of(3, 11, 31, 19, 8)
     classifier: Any = load(folder, engine=engine)

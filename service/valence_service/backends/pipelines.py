@@ -70,11 +70,12 @@ def _checked(classifier: PipelineClassifier) -> PipelineClassifier:
     except WrongAnswers as error:
         reason = str(error)
     if not classifier.one_by_one:
-        log.warning("one_text_at_a_time", model=info.name, reason=reason)
-        classifier = dataclasses.replace(classifier, one_by_one=True)
+        alone = dataclasses.replace(classifier, one_by_one=True)
         try:
-            check.run(classifier.classify)
-            return classifier
+            check.run(alone.classify)
         except WrongAnswers as error:
             reason = str(error)
+        else:
+            log.warning("one_text_at_a_time", model=info.name, reason=reason)
+            return alone
     raise ModelUnusable(f"{info.name} cannot be served, since its answers are wrong: {reason}")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+# OpenVINO raises RuntimeError for what it cannot compile.
+_WRONG = (WrongAnswers, RuntimeError)
 log = structlog.get_logger()
 
 
@@ -28,19 +30,25 @@ def find_serving_form(
 ) -> T:
     """Return the result of try_form for the first form that it does not find wrong.
 
-    try_form raises WrongAnswers. Raise CannotConvert where every form is wrong.
+    try_form raises WrongAnswers or OpenVINO's errors. Raise CannotConvert where no form is right.
     """
+    cause: Exception
     try:
         return try_form(artifact)
-    except WrongAnswers as error:
-        reason = str(error)
+    except _WRONG as error:
         cause = error
     if artifact.input_spec.pad_id is not None:
-        log.warning("one_text_at_a_time", model=name, reason=reason)
         try:
-            return try_form(artifact.one_by_one())
-        except WrongAnswers as error:
-            reason, cause = str(error), error
+            result = try_form(artifact.one_by_one())
+        except _WRONG as error:
+            cause = error
+        else:
+            log.warning("one_text_at_a_time", model=name, reason=_words(cause))
+            return result
     raise CannotConvert(
-        f"OpenVINO computes {name} wrong: --engine pipeline computes it ({reason})"
+        f"OpenVINO computes {name} wrong: --engine pipeline computes it ({_words(cause)})"
     ) from cause
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
