@@ -52,7 +52,6 @@ _OWN: dict[str, dict[str, Any]] = {
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "gptj": {"rotary_dim": 4},
     "modernbert": {"num_hidden_layers": 4},  # global attention, local twice, and global again
-    "lilt": {"hidden_size": 24},
     "luke": {"entity_vocab_size": 8},
     "reformer": {
         "axial_pos_shape": (20, 26),
@@ -67,8 +66,17 @@ _OWN: dict[str, dict[str, Any]] = {
 # These read pictures or tables beside texts, or have sizes that depend on each other.
 LEFT_OUT = frozenset(
     {
-        *("axk1", "cohere_compass_text", "gemma3", "layoutlmv2", "layoutlmv3", "ministral3"),
-        *("mistral4", "modernvbert", "perceiver", "qwen3_5", "t5gemma", "t5gemma2", "tapas"),
+        *("axk1", "cohere_compass_text", "gemma3", "layoutlmv2", "layoutlmv3", "lilt"),
+        *(
+            "ministral3",
+            "mistral4",
+            "modernvbert",
+            "perceiver",
+            "qwen3_5",
+            "t5gemma",
+            "t5gemma2",
+            "tapas",
+        ),
         *("ultravbert", "zamba", "zamba2"),
     }
 )
