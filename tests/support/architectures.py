@@ -60,13 +60,12 @@ _OWN: dict[str, dict[str, Any]] = {
         "num_hidden_layers": None,
     },
     "t5": {"decoder_start_token_id": 0},
-    "xlnet": {"max_position_embeddings": None},
     "xmod": {"default_language": "en_XX"},
 }
 # These read pictures or tables beside texts, or have sizes that depend on each other.
 LEFT_OUT = frozenset(
     {
-        *("axk1", "cohere_compass_text", "gemma3", "layoutlmv2", "layoutlmv3", "lilt"),
+        *("axk1", "cohere_compass_text", "gemma3", "layoutlmv2", "layoutlmv3", "lilt", "xlnet"),
         *(
             "ministral3",
             "mistral4",

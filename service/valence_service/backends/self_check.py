@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Scores = Mapping[str, float]
 
 # A start does not wait longer for it. The shorter texts come first.
-MAX_SECONDS = 8.0
+MAX_SECONDS = 15.0
 # A conversion is kept, and so tried longer.
 MAX_CONVERSION_SECONDS = 60.0
 # Tokens of the texts, about. Each is a little above a width (micro_batches.rounded_up), so that a
