@@ -35,6 +35,8 @@ def load(folder: Path) -> Sequence[Classifier]:
         device="cpu",
         cache_dir=settings.cache_dir,
         label_valence={},
+        max_text_tokens=settings.max_text_tokens,
+        self_check=False,
     )
     return load_model(
         source,

@@ -52,7 +52,7 @@ def outcome(
     """Return the sentiment of one text of many, or its error."""
     match result.WhichOneof("result"):
         case "sentiment":
-            return _unless_not_finite(sentiment(result.sentiment, timings))
+            return _fault(result.sentiment) or sentiment(result.sentiment, timings)
         case "error":
             return error_of_status(result.error)
         case _:
@@ -61,15 +61,22 @@ def outcome(
 
 def classified(response: pb.ClassifyResponse) -> Sentiment:
     """Return the sentiment in a response of Classify. Raise ServerFailed if it has no score."""
-    found = _unless_not_finite(sentiment(response.sentiment, _timings(response.timings)))
-    if isinstance(found, ServerFailed):
-        raise found
-    return found
+    if fault := _fault(response.sentiment):
+        raise fault
+    return sentiment(response.sentiment, _timings(response.timings))
 
 
 def streamed(response: pb.StreamClassifyResponse) -> Outcome:
     """Return the outcome of one text of a stream."""
     return outcome(response, _timings(response.timings) if response.HasField("timings") else None)
+
+
+def _fault(message: pb.Sentiment) -> ServerFailed | None:
+    """Return an error if a score is NaN or infinite, so that no file of a client's holds it."""
+    scores = (message.score, message.valence, *(item.score for item in message.scores))
+    if all(map(math.isfinite, scores)):
+        return None
+    return ServerFailed("the server's answer has a score that is not a finite number")
 
 
 def sentiment(message: pb.Sentiment, timings: Timings | None) -> Sentiment:
@@ -114,14 +121,6 @@ def model_info(response: pb.GetModelResponse) -> ModelInfo:
         device=model.device,
         engine_reason=model.engine_reason,
     )
-
-
-def _unless_not_finite(found: Sentiment) -> Sentiment | ServerFailed:
-    """Return the sentiment, or an error if one of its numbers is NaN or infinite."""
-    numbers = (found.score, found.valence or 0.0, *(item.score for item in found.scores))
-    if all(map(math.isfinite, numbers)):
-        return found
-    return ServerFailed("the server's answer has a score that is not a finite number")
 
 
 def _timings(message: pb.Timings) -> Timings:

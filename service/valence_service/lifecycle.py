@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from valence_service.after_start import settle_in
 from valence_service.backends.source import ModelUnavailable
 from valence_service.core.errors import Unhealthy
 from valence_service.drain import drain
@@ -60,7 +61,9 @@ class Lifecycle:
     exit_when_degraded: bool
     """Whether to end once a replica has been lost for hang_seconds, though others answer."""
     quick_start: bool
-    """Whether to serve before the largest batch has been computed once."""
+    """Whether to serve before the largest batch has been computed once, and the self-check."""
+    self_check: bool
+    """Whether to check the model's answers after a quick start. Another start loads it checked."""
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end within the grace.
@@ -89,7 +92,7 @@ class Lifecycle:
                     self._announce(model, started)
                     # Not cancelled before the drain has ended: its thread would compute on, and
                     # keep the replica from the texts that were accepted.
-                    warming_up = asyncio.create_task(self._warm_up_late(model.batcher))
+                    settling_in = asyncio.create_task(self._settle_in(model))
                     lost = await self._serve_until(stopping, model.batcher)
                     ends = time.monotonic() + self.grace_seconds
                     await drain(
@@ -99,7 +102,7 @@ class Lifecycle:
                         model.batcher,
                         grace_seconds=self.grace_seconds,
                     )
-                    warming_up.cancel()
+                    settling_in.cancel()
                     if lost:
                         raise lost
             finally:
@@ -165,6 +168,10 @@ class Lifecycle:
                 "lower --max-batch-tokens makes it shorter, and --hang-seconds allows it more"
             ) from error
 
+    async def _settle_in(self, model: ServedModel) -> None:
+        if self.quick_start:
+            await settle_in(model.batcher, model.info, self_check=self.self_check)
+
     async def _load(self) -> LoadedModel:
         """Load in a thread: the loop answers health checks meanwhile."""
         # A pool of its own: asyncio would wait for its default one, and a SIGTERM must not wait for
@@ -212,16 +219,6 @@ class Lifecycle:
         finally:
             watching.cancel()
         return None
-
-    async def _warm_up_late(self, batcher: Batcher) -> None:
-        """Compute the largest batch once, after the start."""
-        if self.quick_start:
-            try:
-                await batcher.warm_up(one_by_one=True)
-            except ReplicaBroken:
-                pass  # the replica is set aside, and the log says why
-            except Exception:
-                log.exception("warm_up")
 
 
 def _facts(info: ModelInfo) -> dict[str, str]:

@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     max_text_bytes: int = Field(
         65536, ge=1, le=1 << 24, description="most bytes of UTF-8 in one text"
     )
+    max_text_tokens: int = Field(
+        2048, ge=16, le=1 << 20, description="most tokens of a text that the model reads"
+    )
     grace_seconds: float = Field(
         10.0, ge=0, le=3600, description="seconds that accepted calls have to end after SIGTERM"
     )
@@ -209,6 +212,9 @@ class Settings(BaseSettings):
         default=False,
         description="also load weights from pickle files; they can run code: use it only for "
         "sources you trust",
+    )
+    self_check: CliImplicitFlag[bool] = Field(
+        default=True, description="compare the model's answers, alone and in batches, at the start"
     )
     verbose: CliImplicitFlag[bool] = Field(default=False, description="log every call")
 

@@ -110,8 +110,9 @@ def wire(settings: Settings) -> Lifecycle:
         grace_seconds=settings.grace_seconds,
         hang_seconds=settings.hang_seconds,
         exit_when_degraded=settings.exit_when_degraded,
-        # The embedded model is known to compute its largest batch in time.
+        # The embedded model is known to compute its largest batch in time, and to answer right.
         quick_start=settings.model is None,
+        self_check=settings.self_check,
     )
 
 
@@ -131,6 +132,8 @@ def model_source(settings: Settings) -> ModelSource:
         device=settings.device,
         cache_dir=settings.cache_dir,
         label_valence=parse_label_valence(settings.label_valence),
+        max_text_tokens=settings.max_text_tokens,
+        self_check=settings.self_check,
         allow_pickle=settings.allow_pickle,
     )
 

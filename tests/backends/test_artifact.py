@@ -39,7 +39,7 @@ def answers(classifier: Classifier) -> Sequence[Sentiment]:
 
 @pytest.fixture
 def no_conversion(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    def refuse(folder: object) -> None:
+    def refuse(folder: object, **_: object) -> None:
         raise CannotConvert("converted again")
 
     monkeypatch.setattr(conversion, "convert", refuse)
@@ -143,10 +143,12 @@ def test_two_processes_at_once_leave_one_whole_entry(two_labels: str, tmp_path: 
 def test_two_conversions_at_once_leave_one_whole_entry(
     two_labels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    converted = conversion.convert(find_model(two_labels, None, allow_pickle=False))
+    converted = conversion.convert(
+        find_model(two_labels, None, allow_pickle=False), check_tokens=None
+    )
     both = threading.Barrier(2)
 
-    def convert_beside_another(folder: ModelFolder) -> ModelArtifact:
+    def convert_beside_another(folder: ModelFolder, **_: object) -> ModelArtifact:
         both.wait(60)  # and so neither finds the other's entry
         return converted
 
@@ -177,14 +179,14 @@ def test_a_folder_may_carry_its_compiled_form(
 ) -> None:
     folder = make(tmp_path / "model")  # type: ignore[operator]
     found = find_model(folder, None, allow_pickle=False)
-    converted = prepare_artifact(found, "f32", tmp_path / "cache")
+    converted = prepare_artifact(found, "f32", tmp_path / "cache", check_tokens=None)
     (tmp_path / "model" / where).mkdir(exist_ok=True)
     openvino.save_model(
         converted.model, tmp_path / "model" / where / "openvino_model.xml", compress_to_fp16=False
     )
-    monkeypatch.setattr(conversion, "convert", lambda folder: pytest.fail("converted again"))
+    monkeypatch.setattr(conversion, "convert", lambda folder, **_: pytest.fail("converted again"))
     found = find_model(folder, None, allow_pickle=False)
-    ready_made = prepare_artifact(found, "f32", tmp_path / "empty")
+    ready_made = prepare_artifact(found, "f32", tmp_path / "empty", check_tokens=None)
     assert ready_made.input_spec == converted.input_spec
     assert not (tmp_path / "empty").exists()
 
@@ -211,5 +213,5 @@ def test_auto_serves_by_the_pipeline_what_cannot_be_converted(
     with capture_logs() as events:
         classifier = load(two_labels, tmp_path, engine="auto")
     assert classifier.info.engine == "pipeline"
-    assert "could not convert" in classifier.info.engine_reason
+    assert "OpenVINO cannot compute" in classifier.info.engine_reason
     assert [event["reason"] for event in events if event["event"] == "engine"]

@@ -30,16 +30,16 @@ def folder(two_labels: str) -> ModelFolder:
 
 @pytest.fixture(scope="module")
 def converted(folder: ModelFolder) -> ModelArtifact:
-    return conversion.convert(folder)
+    return conversion.convert(folder, check_tokens=None)
 
 
 @pytest.fixture(autouse=True)
 def _convert_once(converted: ModelArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversion, "convert", lambda folder: converted)
+    monkeypatch.setattr(conversion, "convert", lambda *_, **__: converted)
 
 
 def prepare(folder: ModelFolder, cache_dir: Path) -> ModelArtifact:
-    return prepare_artifact(folder, "f32", cache_dir)
+    return prepare_artifact(folder, "f32", cache_dir, check_tokens=None)
 
 
 def aged(path: Path, days: float) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import transformers
 import valence_model
 from safetensors import safe_open
+from valence_service.backends.self_check import SelfCheck
 
 from tests.support.loading import load
 
@@ -81,3 +83,12 @@ def test_it_is_unsure_where_there_is_little_to_say(pipeline: Any) -> None:
     sure, unsure = pipeline(["Absolutely wonderful, I adored it.", "The shop is next to a school."])
     assert sure["score"] > 0.8
     assert unsure["score"] < 0.7
+
+
+@pytest.mark.parametrize("precision", ["int8", "f32"])
+def test_it_passes_the_self_check_that_follows_its_start(precision: str) -> None:
+    classifier = load(None, engine="openvino", precision=precision)
+    reference = load(None, engine="pipeline", self_check=False)
+    check = SelfCheck(512, precision, reference=lambda text: reference.classify([text])[0])
+    check.run(classifier.classify, max_seconds=math.inf)
+    assert len(check.known) > 12

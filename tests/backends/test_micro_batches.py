@@ -74,6 +74,18 @@ def test_like_lengths_go_together_and_few_texts_beside_longer_ones() -> None:
     assert sizes([32] + [24] * 2) == [3]  # 16 tokens of padding cost no more than a micro-batch
 
 
+def test_long_texts_share_the_memory_of_attention() -> None:
+    def sizes(length: int) -> list[int]:
+        groups = micro_batches(
+            [length] * 6, counts=(1, 2, 3, 4), max_tokens=1 << 20, overhead_tokens=OVERHEAD
+        )
+        return [len(group) for group in groups]
+
+    assert sizes(1024) == [4, 2]
+    assert sizes(1448) == [2, 2, 2]  # of 2,048² scores together
+    assert sizes(2048) == sizes(8192) == [1] * 6
+
+
 @given(st.integers(min_value=1, max_value=100_000), st.integers(min_value=1, max_value=64))
 def test_rounding_up_adds_less_than_half(number: int, least: int) -> None:
     rounded = rounded_up(number, least=least)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
 from valence_client import (
     Client,
     InvalidText,
+    LabelScore,
     ModelFailed,
     Overloaded,
     Polarity,
@@ -37,6 +39,18 @@ async def test_one_answer_for_every_text(kind: str, capfd: pytest.CaptureFixture
     # connections, which end in its threads when they will.
     assert "health" not in capfd.readouterr().err
     assert service.texts == ["three little words", "one", "two", "three", "four"]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+async def test_a_score_that_is_no_number_is_no_answer(kind: str, number: float) -> None:
+    lost = dataclasses.replace(sentiment(0.25), scores=(LabelScore("POSITIVE", number),))
+    with FakeService({"lost": lost, "good": 0.5}) as service:
+        async with twins.opened(kind, service.address) as ask:
+            with pytest.raises(ServerFailed, match="not a finite number"):
+                await ask.classify("lost")
+            batched = await ask.classify_batch(["lost", "good"])
+            streamed = [answer async for answer in ask.classify_stream(["lost", "good"])]
+    assert [type(each) for each in [*batched, *streamed]] == [ServerFailed, Sentiment] * 2
 
 
 async def test_answers_by_text(kind: str) -> None:

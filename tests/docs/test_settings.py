@@ -10,7 +10,10 @@ from tests.docs.documents import ROOT
 
 ROW = re.compile(r"^\| (`--[^|]*)\|([^|]*)\|", re.MULTILINE)
 # What the page says in words.
-IN_WORDS = {"model", "cores", "workers", "cache_dir", "public_health", "public_reflection"}
+IN_WORDS = {
+    *("model", "cores", "workers", "cache_dir", "public_health", "public_reflection"),
+    "self_check",
+}
 
 
 def test_every_setting_is_on_the_page_with_its_default() -> None:

@@ -38,6 +38,13 @@ def test_help_says_units_and_defaults() -> None:
         assert word in ended.stdout
 
 
+def test_the_embedded_model_is_checked_once_it_serves() -> None:
+    with serving() as server:
+        told = server.event("self_check")
+    assert told["level"] == "info"
+    assert told["longest_tokens"] > 500
+
+
 def test_an_unknown_setting_is_a_usage_error() -> None:
     failed("--bacth-size", "3", code=2, says="--bacth-size")
     failed(code=2, says="VALENCE_PROT", VALENCE_PROT="1")

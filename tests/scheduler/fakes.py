@@ -18,7 +18,7 @@ from valence_service.scheduler.queue import Flow
 # A test that waits longer hangs.
 GUARD_SECONDS = 20.0
 INFO = ModelInfo(
-    name="fake", revision="1", labels=(), max_tokens=512, engine="none", precision="", device=""
+    name="fake", revision="1", labels=(), max_tokens=512, engine="none", precision="f32", device=""
 )
 
 

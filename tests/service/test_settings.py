@@ -28,6 +28,7 @@ def test_the_defaults() -> None:
     assert (settings.host, settings.port, settings.model) == ("127.0.0.1", 50051, None)
     assert (settings.max_batch_texts, settings.max_batch_tokens) == (64, 4096)
     assert (settings.max_queue_texts, settings.max_text_bytes) == (1024, 65536)
+    assert (settings.max_text_tokens, settings.self_check) == (2048, True)
     assert (settings.grace_seconds, settings.workers, settings.device) == (10.0, None, "auto")
     assert (settings.engine, settings.precision, settings.prepare) == ("auto", "auto", False)
     assert (settings.insecure, settings.allow_pickle, settings.public_health) == (
@@ -55,6 +56,7 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
         "MAX_BATCH_TOKENS": "99",
         "MAX_QUEUE_TEXTS": "7",
         "MAX_TEXT_BYTES": "8",
+        "MAX_TEXT_TOKENS": "17",
         "GRACE_SECONDS": "1.5",
         "HANG_SECONDS": "2.5",
         "TLS_CERTIFICATE": "/some/certificate",
@@ -75,6 +77,7 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
         "MAX_CONNECTION_AGE_SECONDS": "12",
         "ALLOW_PICKLE": "true",
         "EXIT_WHEN_DEGRADED": "true",
+        "SELF_CHECK": "true",
         "VERBOSE": "true",
     }
     flags = []

@@ -17,6 +17,8 @@ def model_source(
     device: str = "cpu",
     cache_dir: Path | None = None,
     label_valence: dict[str, float] | None = None,
+    max_text_tokens: int = 2048,
+    self_check: bool = True,
 ) -> ModelSource:
     return ModelSource(
         name=name,
@@ -26,6 +28,8 @@ def model_source(
         device=device,
         cache_dir=cache_dir or Path(os.environ["XDG_CACHE_HOME"], "valence"),  # as servers have it
         label_valence=label_valence or {},
+        max_text_tokens=max_text_tokens,
+        self_check=self_check,
     )
 
 
@@ -36,10 +40,19 @@ def load(
     precision: str = "f32",
     max_micro_batch_tokens: int = 4096,
     replicas: int = 1,
+    max_text_tokens: int = 2048,
+    self_check: bool = True,
     **labels: float,
 ) -> Classifier:
     """Load the first of the classifiers."""
-    source = model_source(name, engine=engine, precision=precision, label_valence=labels)
+    source = model_source(
+        name,
+        engine=engine,
+        precision=precision,
+        label_valence=labels,
+        max_text_tokens=max_text_tokens,
+        self_check=self_check,
+    )
     loaded = load_replicas(source, replicas, max_micro_batch_tokens=max_micro_batch_tokens)
     return loaded.classifiers[0]
 

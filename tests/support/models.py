@@ -31,7 +31,9 @@ TEXTS = (
 )
 
 
-def make_tokenizer(folder: Path, *, model_max_length: int = 64) -> None:
+def make_tokenizer(
+    folder: Path, *, model_max_length: int = 64, padding_side: str = "right"
+) -> None:
     """A word-piece tokenizer of a few words and every letter."""
     import transformers
 
@@ -46,6 +48,7 @@ def make_tokenizer(folder: Path, *, model_max_length: int = 64) -> None:
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=model_max_length,
+        padding_side=padding_side,
         pad_token="[PAD]",
         unk_token="[UNK]",
         cls_token="[CLS]",

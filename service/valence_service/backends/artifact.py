@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import openvino
@@ -18,7 +19,7 @@ from valence_service.backends.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 XML = "openvino_model.xml"
@@ -48,6 +49,19 @@ class ModelArtifact:
     tokenizer: str
     """The content of tokenizer.json."""
     input_spec: InputSpec
+    known: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The scores that torch gave to some texts, for the self-check of each start."""
+
+    def reading(self, max_tokens: int) -> ModelArtifact:
+        """Return the artifact with no more than max_tokens read of a text."""
+        least = min(max_tokens, self.input_spec.max_tokens)
+        spec = dataclasses.replace(self.input_spec, max_tokens=least)
+        return dataclasses.replace(self, input_spec=spec)
+
+    def one_by_one(self) -> ModelArtifact:
+        """Return the artifact with a micro-batch for each text, as wide as the text."""
+        spec = dataclasses.replace(self.input_spec, pad_id=None)
+        return dataclasses.replace(self, input_spec=spec)
 
 
 def int8_xml(folder: ModelFolder) -> Path | None:

@@ -35,7 +35,7 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from valence_service.backends.source import ModelFolder
 
-_INPUT_SPEC = "valence.json"
+_RECORD = "valence.json"
 _ENTRY = re.compile(r"(?P<model>[0-9a-f]{32}-[0-9a-f]{8})-openvino-[\w.]+-(?P<precision>\w+)")
 _UNFINISHED = re.compile(r"\.new-[a-z0-9_]{8}")
 _DAY = 24 * 60 * 60.0
@@ -49,10 +49,16 @@ log = structlog.get_logger()
 
 
 def prepare_artifact(
-    folder: ModelFolder, precision: str, cache_dir: Path, *, must_keep: bool = False
+    folder: ModelFolder,
+    precision: str,
+    cache_dir: Path,
+    *,
+    check_tokens: int | None,
+    must_keep: bool = False,
 ) -> ModelArtifact:
     """Return the model for a precision: ready-made, from the cache, or converted and cached now.
 
+    Keep a conversion only if it answers like torch, on texts of up to check_tokens (None: any).
     Block, for some seconds where it converts. Raise ModelUnusable; where the cache cannot be
     written, only if it must_keep.
     """
@@ -73,7 +79,7 @@ def prepare_artifact(
         )
     from valence_service.backends import conversion
 
-    artifact = conversion.convert(folder)
+    artifact = conversion.convert(folder, check_tokens=check_tokens)
     try:
         _write(artifact, entry)
     except OSError as error:
@@ -115,15 +121,16 @@ def _read(entry: Path) -> ModelArtifact:
     with suppress(OSError):  # a folder that cannot be written
         os.utime(entry)
     with ExitStack() as files:
-        file = files.enter_context((entry / _INPUT_SPEC).open("rb"))
+        file = files.enter_context((entry / _RECORD).open("rb"))
         with suppress(OSError):  # a file system without locks
             _lock(file, exclusive=False)
-        input_spec = InputSpec(**json.load(file))
+        record = json.load(file)
+        input_spec = InputSpec(**record["input"])
         tokenizer = (entry / "tokenizer.json").read_text(encoding="utf-8")
         Tokenizer.from_str(tokenizer)  # fail here, where the entry can be made again
         model = read_graph(entry / XML)
         weakref.finalize(model, files.pop_all().close)
-    return ModelArtifact(model, tokenizer, input_spec)
+    return ModelArtifact(model, tokenizer, input_spec, record["known"])
 
 
 def _write(artifact: ModelArtifact, entry: Path) -> None:
@@ -136,7 +143,8 @@ def _write(artifact: ModelArtifact, entry: Path) -> None:
         except RuntimeError as error:  # where the disk is full, say
             raise OSError(f"OpenVINO cannot write: {error}") from error
         (beside / "tokenizer.json").write_text(artifact.tokenizer, encoding="utf-8")
-        (beside / _INPUT_SPEC).write_text(json.dumps(asdict(artifact.input_spec)))
+        record = {"input": asdict(artifact.input_spec), "known": artifact.known}
+        (beside / _RECORD).write_text(json.dumps(record))
         beside.chmod(0o755)
         if not entry.exists():
             beside.rename(entry)
@@ -171,7 +179,7 @@ def _prune(*, written: Path) -> None:
 def _held(entry: Path) -> bool:
     """Return whether a running process may compute what it mapped from an entry."""
     try:
-        with (entry / _INPUT_SPEC).open("r+b") as file:
+        with (entry / _RECORD).open("r+b") as file:
             _lock(file, exclusive=True)
     except FileNotFoundError:
         return False  # half written, or half removed

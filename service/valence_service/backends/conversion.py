@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import time
 import warnings
@@ -12,7 +13,19 @@ import structlog
 
 from valence_service.backends import torch_model
 from valence_service.backends.artifact import InputSpec, ModelArtifact
+from valence_service.backends.labels import read_labels
+from valence_service.backends.openvino import (
+    MAX_MICRO_BATCH_TOKENS,
+    OpenVinoClassifier,
+    compile_model,
+)
+from valence_service.backends.pipeline import PipelineClassifier, build_pipeline
+from valence_service.backends.self_check import MAX_CONVERSION_SECONDS, SelfCheck
+from valence_service.backends.serving_form import find_serving_form
 from valence_service.backends.source import CannotConvert
+from valence_service.backends.unknown_tokens import UnknownTokens
+from valence_service.core.sentiment import ModelInfo
+from valence_service.process import usable_cores
 
 if TYPE_CHECKING:
     from valence_service.backends.source import ModelFolder
@@ -20,20 +33,21 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-def convert(folder: ModelFolder) -> ModelArtifact:
+def convert(folder: ModelFolder, *, check_tokens: int | None) -> ModelArtifact:
     """Trace the folder's model. Block for seconds, and log each step.
 
+    Return it in the form that answers like torch, on texts of up to check_tokens; None: unchecked.
     Raise ModelUnusable, or CannotConvert where another engine may still compute the model.
     """
     started = time.monotonic()
-    log.info("converting", model=folder.name, step="1 of 2: reading the weights")
+    log.info("converting", model=folder.name, step="1 of 3: reading the weights")
     model, tokenizer = torch_model.read_model(folder)
     if not getattr(tokenizer, "is_fast", False):
         raise CannotConvert(
             f"{folder.name} has no fast tokenizer, and the openvino engine needs one: "
             "--engine pipeline"
         )
-    log.info("converting", model=folder.name, step="2 of 2: tracing the computation")
+    log.info("converting", model=folder.name, step="2 of 3: tracing the computation")
     padded = torch_model.pads(model, tokenizer)
     model.config.use_cache = False  # decoders would return what only generation needs
     try:
@@ -54,7 +68,48 @@ def convert(folder: ModelFolder) -> ModelArtifact:
         pad_id=model.config.pad_token_id if padded else None,
         pad_left=tokenizer.padding_side == "left",
     )
-    return ModelArtifact(converted, tokenizer.backend_tokenizer.to_str(), input_spec)
+    artifact = ModelArtifact(converted, tokenizer.backend_tokenizer.to_str(), input_spec)
+    if check_tokens is None:
+        return artifact
+    log.info("converting", model=folder.name, step="3 of 3: comparing its answers with torch's")
+    return _checked(artifact, folder, model, tokenizer, max_tokens=check_tokens)
+
+
+def _checked(
+    artifact: ModelArtifact, folder: ModelFolder, model: Any, tokenizer: Any, *, max_tokens: int
+) -> ModelArtifact:
+    """Return the form that answers like torch, with torch's answers. Raise CannotConvert."""
+    info = ModelInfo(
+        name=folder.name,
+        revision=folder.revision,
+        labels=read_labels(folder.label_names, {}),
+        max_tokens=artifact.reading(max_tokens).input_spec.max_tokens,
+        engine="openvino",
+        precision="f32",
+        device="cpu",
+    )
+    reference = PipelineClassifier(
+        info,
+        build_pipeline(model, tokenizer, "cpu"),
+        info.max_tokens,
+        UnknownTokens.of_transformers(tokenizer),
+        one_by_one=True,
+    )
+    check = SelfCheck(info.max_tokens, "f32", reference=lambda text: reference.classify([text])[0])
+
+    def compare(form: ModelArtifact) -> ModelArtifact:
+        classifier = OpenVinoClassifier(
+            info,
+            compile_model(form.reading(max_tokens), "f32", streams=1, threads=usable_cores().count),
+            None,
+            form,
+            activation=folder.activation,
+            max_micro_batch_tokens=MAX_MICRO_BATCH_TOKENS,
+        )
+        check.run(classifier.classify, max_seconds=MAX_CONVERSION_SECONDS)
+        return dataclasses.replace(form, known=check.known)
+
+    return find_serving_form(artifact, compare, name=folder.name)
 
 
 def _example(model: Any, tokenizer: Any, *, padded: bool) -> dict[str, Any]:

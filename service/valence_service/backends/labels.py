@@ -6,7 +6,6 @@ Only names that read as sentiment count. Nothing is guessed: the operator may ma
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -152,8 +151,6 @@ def read_scores(
     two: v with p and -v with 1 - p. Without ``probabilities`` (regression) there is no expected
     value, and so no valence.
     """
-    if not all(map(math.isfinite, scores)):
-        raise ValueError("the model's scores are not numbers")
     ranked = sorted(zip(labels, scores, strict=True), key=lambda scored: -scored[1])
     valence = _valence(scores, labels) if probabilities else None
     return Sentiment(

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+# The most texts x tokens² of a micro-batch of several texts: each head of a layer holds so many
+# scores of attention. A text of more than 2,048 tokens goes alone, and --max-text-tokens bounds it.
+MAX_ATTENTION = 2048 * 2048
+
 
 def micro_batches(
     lengths: Sequence[int], *, counts: Sequence[int], max_tokens: int, overhead_tokens: int
@@ -15,6 +19,7 @@ def micro_batches(
 
     ``lengths`` are the tokens of each text. A micro-batch has as many texts as one of ``counts``
     says (rising from 1) and at most max_tokens tokens, padding included; a longer text goes alone.
+    MAX_ATTENTION bounds it too: the memory for attention grows with the square of the tokens.
     A micro-batch costs its tokens, padding included, and overhead_tokens; the split is the
     cheapest.
     """
@@ -27,7 +32,8 @@ def micro_batches(
         longest = lengths[order[start]]
         for count in counts:
             end = start + count
-            if end > len(order) or (count > 1 and count * longest > max_tokens):
+            most_tokens = min(max_tokens, MAX_ATTENTION // longest)
+            if end > len(order) or (count > 1 and count * longest > most_tokens):
                 break
             cost = overhead_tokens + count * longest + least[end]
             if count == 1 or cost <= least[start]:

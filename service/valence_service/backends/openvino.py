@@ -16,6 +16,7 @@ import openvino
 import structlog
 from tokenizers import Tokenizer
 
+from valence_service.backends.activation import activate
 from valence_service.backends.labels import read_scores
 from valence_service.backends.micro_batches import micro_batches, rounded_up
 from valence_service.backends.unknown_tokens import UnknownTokens
@@ -39,6 +40,10 @@ OVERHEAD_TOKENS = 16
 # Compute attention as products and a softmax: OpenVINO's fused kernel takes twice the time for many
 # short texts (docs/decisions/0011-plain-attention.md).
 PLAIN_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
+# A model that reads longer texts gets the fused kernel. The parts stay in memory whole, and grow
+# with the square of the tokens: with 12 heads, a text of 2,048 tokens takes 1,000 MB more, in the
+# fused kernel 130 MB, and two thirds of the time.
+MAX_PLAIN_ATTENTION_TOKENS = 1024
 # Without padding each length of text is a shape of its own. So each stream keeps few kernels, of a
 # third of a MB each; OpenVINO's default is 5,000.
 FEW_KERNELS = {"CPU_RUNTIME_CACHE_CAPACITY": 64}
@@ -60,7 +65,11 @@ def compile_model(
     if precision != "int8":
         # Without the hint an int8 model computes the rest in what the processor does best.
         settings["INFERENCE_PRECISION_HINT"] = precision
-    undocumented = PLAIN_ATTENTION | (FEW_KERNELS if artifact.input_spec.pad_id is None else {})
+    undocumented: dict[str, int | str] = {}
+    if artifact.input_spec.pad_id is None:
+        undocumented |= FEW_KERNELS
+    if artifact.input_spec.max_tokens <= MAX_PLAIN_ATTENTION_TOKENS:
+        undocumented |= PLAIN_ATTENTION
     core = openvino.Core()
     try:
         return core.compile_model(artifact.model, "CPU", settings | undocumented)
@@ -148,6 +157,11 @@ class OpenVinoClassifier:
         self._activation = activation
         self._max_micro_batch_tokens = max_micro_batch_tokens
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each text has a micro-batch of its own, as wide as the text."""
+        return self._artifact.input_spec.pad_id is None
+
     def classify(self, texts: Sequence[str]) -> list[Sentiment]:
         """Return one sentiment for each text, in order. Block while it computes."""
         with self._computing():
@@ -161,7 +175,7 @@ class OpenVinoClassifier:
         scores: list[Sequence[float]] = [()] * len(texts)
         for group in micro_batches(
             [self._width(tokens) for tokens in used],
-            counts=MICRO_BATCH_TEXTS if self._artifact.input_spec.pad_id is not None else (1,),
+            counts=(1,) if self.one_by_one else MICRO_BATCH_TEXTS,
             max_tokens=min(self._max_micro_batch_tokens, MAX_MICRO_BATCH_TOKENS),
             overhead_tokens=OVERHEAD_TOKENS,
         ):
@@ -199,7 +213,7 @@ class OpenVinoClassifier:
 
     def _width(self, tokens: int) -> int:
         """Return the width of a micro-batch whose longest text has so many tokens."""
-        if self._artifact.input_spec.pad_id is None:
+        if self.one_by_one:
             return tokens
         return min(rounded_up(tokens, least=LEAST_TOKENS), self.info.max_tokens)
 
@@ -233,14 +247,3 @@ class OpenVinoClassifier:
 def _run(request: openvino.InferRequest, inputs: dict[str, np.ndarray]) -> np.ndarray:
     request.infer(inputs, share_inputs=True)
     return np.array(request.get_output_tensor(0).data, np.float32)
-
-
-def activate(logits: np.ndarray, activation: str) -> np.ndarray:
-    """Return scores of shape [texts, labels] from logits: by softmax, sigmoid or none."""
-    scores: np.ndarray = logits
-    if activation == "softmax":
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        scores = exponents / exponents.sum(axis=1, keepdims=True)
-    elif activation == "sigmoid":
-        scores = 1 / (1 + np.exp(-logits))
-    return scores

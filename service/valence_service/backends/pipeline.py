@@ -10,7 +10,6 @@ import transformers
 
 from valence_service.backends.labels import read_scores
 from valence_service.backends.micro_batches import micro_batches
-from valence_service.backends.torch_model import pads
 from valence_service.core.classifier import TokenCount
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ class PipelineClassifier:
     max_micro_batch_tokens: int
     """The most tokens of a micro-batch, padding included."""
     unknown: UnknownTokens
+    one_by_one: bool
+    """Whether each text has a micro-batch of its own: padding would change its answer."""
     tokens: TokenCount = field(default_factory=TokenCount)
 
     def classify(self, texts: Sequence[str]) -> list[Sentiment]:
@@ -43,10 +44,9 @@ class PipelineClassifier:
         totals, unknown = self._count(texts)
         used = [min(total, limit) for total in totals]
         scores: list[Sequence[float]] = [()] * len(texts)
-        model, tokenizer = self.pipeline.model, self.pipeline.tokenizer
         for group in micro_batches(
             used,
-            counts=MICRO_BATCH_TEXTS if pads(model, tokenizer) else (1,),
+            counts=(1,) if self.one_by_one else MICRO_BATCH_TEXTS,
             max_tokens=self.max_micro_batch_tokens,
             overhead_tokens=OVERHEAD_TOKENS[self.pipeline.device.type],
         ):
@@ -91,6 +91,16 @@ class PipelineClassifier:
         return totals, [self.unknown.count(ids) for ids in encoded]
 
 
+class CheckedPipeline(transformers.TextClassificationPipeline):  # type: ignore[misc]  # unfollowed
+    """transformers' pipeline, with an error where it would turn infinite logits into scores."""
+
+    def postprocess(self, model_outputs: Any, **options: Any) -> Any:
+        """Return the scores of a text. Raise ValueError for logits that are not numbers."""
+        if not torch.isfinite(model_outputs["logits"]).all():
+            raise ValueError("the model's logits are not numbers")
+        return super().postprocess(model_outputs, **options)
+
+
 def build_pipeline(
     model: Any, tokenizer: Any, device: str
 ) -> transformers.TextClassificationPipeline:
@@ -98,5 +108,9 @@ def build_pipeline(
     # It sorts the labels, and two may have one name.
     model.config.id2label = {index: index for index in range(model.config.num_labels)}
     return transformers.pipeline(
-        "text-classification", model=model, tokenizer=tokenizer, device=torch.device(device)
+        "text-classification",
+        model=model,
+        tokenizer=tokenizer,
+        device=torch.device(device),
+        pipeline_class=CheckedPipeline,
     )

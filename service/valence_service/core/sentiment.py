@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 
 
@@ -51,6 +52,11 @@ class Sentiment:
     tokens_total: int
     tokens_used: int
     tokens_unknown: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a score that is no number: no client may take it for an answer."""
+        if not all(math.isfinite(item.score) for item in self.scores):
+            raise ValueError("the model's scores are not numbers")
 
     @property
     def truncated(self) -> bool:

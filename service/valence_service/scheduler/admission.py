@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # that is admitted and answered too late has taken the time of others, while a queue of two thirds
 # of a deadline still makes full batches.
 SAFETY_FACTOR = 1.5
+TARGET_WAIT_SECONDS = 0.1
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.05, 30.0
 
 
@@ -58,6 +59,13 @@ class Admission:
             ahead = self._backlog.running_tokens + self._queue.tokens_ahead(texts)
             wait_seconds = self._estimate.seconds_for(ahead + tokens)
         check_deadline(wait_seconds, deadline - self._loop.time())
+
+    @property
+    def utilization(self) -> float:
+        """The busy share of the replicas; a wait of TARGET_WAIT_SECONDS adds 1."""
+        waiting_tokens = self._queue.tokens if self._estimate.trusted else 0
+        wait_seconds = self._estimate.seconds_for(waiting_tokens)
+        return self._pool.busy_share + wait_seconds / TARGET_WAIT_SECONDS
 
     @property
     def _could_start_now(self) -> bool:

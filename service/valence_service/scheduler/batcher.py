@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from valence_service.core.classifier import Classifier
-    from valence_service.core.sentiment import Answer
-
-# The wait in the queue at which a server counts as fully loaded.
-TARGET_WAIT_SECONDS = 0.1
+    from valence_service.core.sentiment import Answer, Sentiment
 
 
 class Batcher:
@@ -54,6 +51,7 @@ class Batcher:
         what the throughput foresees for the batch, whichever is more.
         """
         self.counters = TextCounters()
+        self._condemned = ""
         self._max_text_tokens = classifiers[0].info.max_tokens
         self._max_queue_texts = max_queue_texts
         self._largest_batch = largest_batch(
@@ -63,7 +61,7 @@ class Batcher:
         )
         self._loop = asyncio.get_running_loop()
         self._queue = Queue(max_texts=max_queue_texts, counters=self.counters)
-        self._estimate = estimate = ThroughputEstimate(len(classifiers))
+        estimate = ThroughputEstimate(len(classifiers))
         self._backlog = Backlog(
             self._queue,
             estimate,
@@ -118,7 +116,7 @@ class Batcher:
     @property
     def trouble(self) -> str:
         """Why no text can be computed; empty while a replica is well."""
-        return self._pool.trouble
+        return self._condemned or self._pool.trouble
 
     @property
     def health_changed(self) -> asyncio.Event:
@@ -143,13 +141,8 @@ class Batcher:
 
     @property
     def utilization(self) -> float:
-        """How loaded the replicas are: the busy share of them, and more the longer texts wait.
-
-        A text that would wait for TARGET_WAIT_SECONDS adds 1.
-        """
-        waiting = self._queue.tokens if self._estimate.trusted else 0
-        wait_seconds = self._estimate.seconds_for(waiting)
-        return self._pool.busy_share + wait_seconds / TARGET_WAIT_SECONDS
+        """How loaded the replicas are: their busy share, and more the longer texts wait."""
+        return self._admission.utilization
 
     @property
     def blocked(self) -> bool:
@@ -217,6 +210,18 @@ class Batcher:
         """
         await self._pool.warm_up(self._largest_batch, one_by_one=one_by_one)
 
+    async def compute_apart(self, texts: list[str]) -> list[Sentiment]:
+        """Return the sentiments of a batch that no client waits for; none where the model fails.
+
+        The same replica computes each such batch. Raise ReplicaBroken if it breaks or hangs on it.
+        """
+        return await self._pool.compute_apart(texts)
+
+    def condemn(self, trouble: str) -> None:
+        """Compute no more texts: the model answers, and its answers are wrong."""
+        self._condemned = trouble
+        self.health_changed.set()
+
     def fail_all(self, error: Exception) -> None:
         """End the wait of every caller, of texts that are being computed too."""
         self._backlog.fail_all(error)
@@ -236,5 +241,5 @@ class Batcher:
     def _check_open(self) -> None:
         if self._queue.closed:
             raise Draining("the server is ending")
-        if self._pool.trouble:
+        if self.trouble:
             raise Unhealthy("the model no longer answers")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from valence_service.core.classifier import Classifier
     from valence_service.core.observer import Observer, TextCounters
+    from valence_service.core.sentiment import Sentiment
     from valence_service.scheduler.backlog import Backlog
     from valence_service.scheduler.canary import Canary
     from valence_service.scheduler.estimate import ThroughputEstimate
@@ -106,6 +107,10 @@ class ReplicaPool:
         finally:
             self._estimate.warming_up = False
 
+    async def compute_apart(self, texts: list[str]) -> list[Sentiment]:
+        """Let a replica compute a batch instead of its next one. Raise ReplicaBroken."""
+        return await next(iter(self._tasks)).warm_up(texts)
+
     async def close(self, *, timeout_seconds: float) -> bool:
         """Let the workers empty the closed queue, then fail what is left with Draining.
 
@@ -157,8 +162,8 @@ class ReplicaPool:
         self.health_changed.set()
 
 
-async def _all(calls: Iterable[Coroutine[None, None, None]]) -> None:
+async def _all(calls: Iterable[Coroutine[None, None, object]]) -> None:
     """Await all of them, then raise the first error."""
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
-        if outcome is not None:
+        if isinstance(outcome, BaseException):
             raise outcome

@@ -12,14 +12,17 @@ from valence_service.scheduler.queue import BYTES_PER_TOKEN, SPECIAL_TOKENS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from valence_service.core.sentiment import Sentiment
+
 
 class WarmUp:
     """A batch that a worker computes instead of its next one, and that no client waits for."""
 
     def __init__(self, texts: list[str]) -> None:
         self.texts = texts
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Ends with the batch, or with ReplicaBroken."""
+        self.sentiments: list[Sentiment] = []
+        self.done: asyncio.Future[list[Sentiment]] = asyncio.get_running_loop().create_future()
+        """Ends with the batch's sentiments, or with ReplicaBroken."""
 
     @contextmanager
     def settled(self) -> Iterator[None]:
@@ -35,7 +38,7 @@ class WarmUp:
         finally:
             if not self.done.done():
                 if error is None:
-                    self.done.set_result(None)
+                    self.done.set_result(self.sentiments)
                 else:
                     self.done.set_exception(error)
 

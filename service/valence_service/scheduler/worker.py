@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from valence_service.core.classifier import Classifier
     from valence_service.core.observer import Observer, TextCounters
+    from valence_service.core.sentiment import Sentiment
     from valence_service.scheduler.backlog import Backlog
     from valence_service.scheduler.estimate import ThroughputEstimate
     from valence_service.scheduler.hang import HangLimit
@@ -82,7 +83,7 @@ class Worker:
             if self._warm_up is not None and not queue.closed:
                 warm_up, self._warm_up = self._warm_up, None
                 with warm_up.settled():
-                    await self._compute_warm_up(warm_up.texts)
+                    warm_up.sentiments = await self._compute_warm_up(warm_up.texts)
                 continue
             if self._check_due:
                 with suppress(ReplicaBroken):
@@ -112,17 +113,17 @@ class Worker:
         if self._check_timer is not None:
             self._check_timer.cancel()
 
-    async def warm_up(self, texts: list[str]) -> None:
-        """Compute and measure a batch that nobody waits for, instead of the next batch.
+    async def warm_up(self, texts: list[str]) -> list[Sentiment]:
+        """Compute and measure a batch that no client waits for, instead of the next batch.
 
         Set the replica aside and raise ReplicaBroken if it hangs or breaks. A model that fails on
-        the batch alone is only logged: such a batch will be split.
+        the batch alone is only logged, and nothing returned: such a batch will be split.
         """
         self._warm_up = warm_up = WarmUp(texts)
         self._backlog.queue.arrived.set()
-        await warm_up.done
+        return await warm_up.done
 
-    async def _compute_warm_up(self, texts: list[str]) -> None:
+    async def _compute_warm_up(self, texts: list[str]) -> list[Sentiment]:
         tokens = sum(map(estimated_tokens, texts))
         limit_seconds = self._hang_limit.seconds_for(tokens)
         try:
@@ -133,8 +134,9 @@ class Worker:
         except Exception:
             log.exception("warm_up", hint="--max-batch-tokens may be more than the machine can do")
             await self.check()
-        else:
-            self._estimate.measured(tokens, computation.seconds)
+            return []
+        self._estimate.measured(tokens, computation.seconds)
+        return computation.sentiments
 
     def set_aside(self, error: BaseException) -> None:
         """Give the replica no more batches until it is recovered."""
