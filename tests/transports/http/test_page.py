@@ -21,6 +21,7 @@ from tests.transports.http.conftest import CONNECT
 pytestmark = pytest.mark.full
 
 BATCH_TEXTS = 4
+PATIENCE_MS = 20_000
 TOKEN = "open-sesame-0123456789"  # not one of anyone's
 # A policy's violations, as the browser tells them to the page itself.
 WATCH = "addEventListener('securitypolicyviolation', (e) => console.error(e.effectiveDirective));"
@@ -85,7 +86,7 @@ def complaints() -> list[str]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context()
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context
     context.close()
 
@@ -373,6 +374,7 @@ def test_the_command_that_is_shown_works(page: Page, url: str) -> None:
 
 def test_below_a_prefix(page: Page, url: str) -> None:
     below = f"{url}below/"
+    page.route(f"{url}**", lambda route: route.abort())  # a later route goes first
     page.route(
         f"{below}**",
         lambda route: route.fulfill(
@@ -404,6 +406,7 @@ def test_the_policy_holds(page: Page, url: str, other_origin: str, complaints: l
     for directive, attempt in (("style-src-elem", styled), ("connect-src", sent)):
         blocked = f"""() => new Promise((resolve) => {{
             addEventListener("securitypolicyviolation", (e) => resolve(e.effectiveDirective));
+            setTimeout(resolve, {PATIENCE_MS}, "nothing is blocked");
             {attempt};
         }})"""
         assert page.evaluate(blocked) == directive
