@@ -200,10 +200,20 @@ async def test_a_stream_of_connect_is_shown_the_lines_of_json(service: Service) 
     assert b"unimplemented" in response.content
 
 
-@pytest.mark.parametrize("origins", [(), ("https://ours.example",)])
+@pytest.mark.parametrize("origins", [(), ("https://ours.example",), ("*",)])
 async def test_pages_of_other_origins(origins: tuple[str, ...]) -> None:
     async with started(origins=origins) as service:
         for origin in ("https://ours.example", "https://other.example"):
-            response = await service.post("/analyze", {"text": "good"}, origin=origin)
+            # As a browser sends them, for a page that sends a plain text.
+            headers = {"origin": origin, "sec-fetch-site": "cross-site"}
+            response = await service.http.post("/v1/stream", content="'good'", headers=headers)
+            may = "*" in origins or origin in origins
+            assert response.status_code == (200 if may else 403)
             allowed = response.headers.get("access-control-allow-origin")
-            assert allowed == (origin if origin in origins else None)
+            assert allowed in ({origin, "*"} if may else {None})
+
+
+async def test_the_pages_of_the_port_itself(service: Service) -> None:
+    headers = {"origin": f"http://{service.address}", "sec-fetch-site": "same-origin"}
+    response = await service.http.post("/v1/stream", content='"good"', headers=headers)
+    assert '"answered": 1' in response.text

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -74,9 +75,36 @@ def make_app(
     )
     return Starlette(
         routes=routes,
-        middleware=[cors] if origins else [],
+        middleware=[*([cors] if origins else []), Middleware(OwnPages, origins=origins)],
         exception_handlers={HTTPException: _no_such_path},
     )
+
+
+class OwnPages:
+    """Refuses what pages of other origins post.
+
+    Without CORS they cannot read an answer, but a browser would send a plain text for them, and the
+    service would compute it.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
+        self._app = app
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, unless a browser says that another page has made it."""
+        headers = Headers(scope=scope)
+        if (
+            scope["method"] == "POST"
+            and headers.get("sec-fetch-site") in ("cross-site", "same-site")
+            and not {"*", headers.get("origin")} & set(self._origins)
+        ):
+            origin = headers.get("origin", "unknown")
+            message = f"pages of {origin} may not call: --http-allowed-origins names those that may"
+            refusal = json_error(Outcome.PERMISSION_DENIED, message, HTTPStatus.FORBIDDEN)
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class LoggedErrors:
