@@ -121,7 +121,8 @@ print(len(classifier.classify(["good"])))
 """
 
 
-@pytest.mark.parametrize("engine", ["openvino", pytest.param("pipeline", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("engine", ["openvino", "pipeline"])
 def test_a_model_is_served_where_nothing_can_be_written(
     two_labels: str, tmp_path: Path, engine: str
 ) -> None:

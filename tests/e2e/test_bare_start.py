@@ -163,6 +163,7 @@ main()
 """
 
 
+@pytest.mark.full
 def test_it_serves_where_no_tuning_is_allowed() -> None:
     with launched(*QUICK, python=("-c", TUNING_FAILS)) as server:
         assert server.event("event_loop")["chosen"] == "asyncio"

@@ -97,7 +97,7 @@ async def test_health_answers_beside_a_long_batch(embedded: Server) -> None:
 
 async def test_the_pipeline_engine_serves_too(two_labels: str) -> None:
     (expected,) = pipeline_scores(two_labels, ["The film was great."])
-    with serving("--model", two_labels, "--engine", "pipeline", "--workers", "2") as server:
+    with serving("--model", two_labels, "--engine", "pipeline", "--no-self-check") as server:
         async with grpc.aio.insecure_channel(server.address) as channel:
             stub = async_stub(channel)
             response = await stub.Classify(pb.ClassifyRequest(text="The film was great."))

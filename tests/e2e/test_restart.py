@@ -27,7 +27,7 @@ def words(number: int) -> int:
     ("kind", "signum"),
     [
         ("sync", signal.SIGTERM),
-        ("aio", signal.SIGKILL),
+        pytest.param("aio", signal.SIGKILL, marks=pytest.mark.full),
         pytest.param("sync", signal.SIGKILL, marks=pytest.mark.full),
         pytest.param("aio", signal.SIGTERM, marks=pytest.mark.full),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from valence.v1 import sentiment_pb2 as pb
 
 from tests.faults.answers import Answers
@@ -21,6 +22,7 @@ NO_LOOKAHEAD = {"http2.bdp_probe": 0, "http2.lookahead_bytes": 1 << 16}
 PATIENCE_SECONDS = 120
 
 
+@pytest.mark.full
 async def test_a_slow_reader_takes_no_room_and_holds_up_nobody(
     server: Running, answers: Answers
 ) -> None:

@@ -1,4 +1,4 @@
-"""Ten requests that every language sends, and what is said of each, in whole or in part."""
+"""Requests that every language sends, and what is said of each, in whole or in part."""
 
 from __future__ import annotations
 

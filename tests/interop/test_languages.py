@@ -61,7 +61,7 @@ def test_fifty_texts_get_the_same_answers(
     assert {answer.get("truncated", False) for answer in answers} == {True, False}
 
 
-def test_ten_bad_requests_get_the_same_errors(
+def test_bad_requests_get_the_same_errors(
     language: str, server: Server, tmp_path: Path
 ) -> None:
     calls = [(refusal.method, refusal.request) for refusal in REFUSALS.values()]
@@ -69,7 +69,7 @@ def test_ten_bad_requests_get_the_same_errors(
     for (name, refusal), outcome in zip(REFUSALS.items(), said, strict=True):
         assert outcome["code"] == refusal.code, name
         assert errors(outcome) == refusal.errors, name
-    assert len(REFUSALS) == 10
+    assert len(REFUSALS) >= 10
 
 
 def errors(outcome: dict[str, Any]) -> list[dict[str, Any]]:

@@ -145,6 +145,7 @@ def _posts(peer: socket.socket) -> None:
     assert b" 405 " in peer.recv(4096).splitlines()[0]
 
 
+@pytest.mark.full
 def test_bad_peers_keep_nobody_from_scraping(two_labels: str) -> None:
     with launched("--model", two_labels, *METRICS) as server:
         metrics = server.event("SERVING")["metrics"]

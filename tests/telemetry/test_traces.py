@@ -173,6 +173,7 @@ def test_a_refused_call_is_a_span_with_its_code_and_no_fault(two_labels: str) ->
         assert span.status.code == Status.STATUS_CODE_UNSET
 
 
+@pytest.mark.full
 def test_the_callers_sampling_is_kept(two_labels: str) -> None:
     with receiving() as spans, traced(two_labels, spans.endpoint) as server:
         with grpc.insecure_channel(server.address) as channel:
@@ -186,6 +187,7 @@ def test_the_callers_sampling_is_kept(two_labels: str) -> None:
         assert other != TRACE_ID
 
 
+@pytest.mark.full
 def test_the_sdks_own_variables_count(two_labels: str) -> None:
     own = {"OTEL_SERVICE_NAME": "feelings", "OTEL_TRACES_SAMPLER": "always_on"}
     with receiving() as spans, traced(two_labels, spans.endpoint, **own) as server:
@@ -197,6 +199,7 @@ def test_the_sdks_own_variables_count(two_labels: str) -> None:
         assert spans.services == {"feelings"}
 
 
+@pytest.mark.full
 def test_spans_that_nobody_takes_do_not_hold_up_the_end(two_labels: str) -> None:
     # It takes connections, and answers none.
     with socket.create_server(("127.0.0.1", 0)) as silent:

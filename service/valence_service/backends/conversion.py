@@ -62,17 +62,17 @@ def convert(folder: ModelFolder, *, check_tokens: int | None) -> ModelArtifact:
         raise CannotConvert(
             f"OpenVINO cannot convert {folder.name}: --engine pipeline computes it ({reason})"
         ) from error
-    log.info("converted", model=folder.name, seconds=round(time.monotonic() - started, 1))
     input_spec = InputSpec(
         max_tokens=torch_model.max_tokens(model, tokenizer),
         pad_id=model.config.pad_token_id if padded else None,
         pad_left=tokenizer.padding_side == "left",
     )
     artifact = ModelArtifact(converted, tokenizer.backend_tokenizer.to_str(), input_spec)
-    if check_tokens is None:
-        return artifact
-    log.info("converting", model=folder.name, step="3 of 3: comparing its answers with torch's")
-    return _checked(artifact, folder, model, tokenizer, max_tokens=check_tokens)
+    if check_tokens is not None:
+        log.info("converting", model=folder.name, step="3 of 3: comparing its answers with torch's")
+        artifact = _checked(artifact, folder, model, tokenizer, max_tokens=check_tokens)
+    log.info("converted", model=folder.name, seconds=round(time.monotonic() - started, 1))
+    return artifact
 
 
 def _checked(
