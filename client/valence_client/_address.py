@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -42,7 +43,8 @@ def bypasses_proxies(address: Address) -> bool:
     """
     if not isinstance(address, str):
         return True
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    bare = re.sub(r"^(dns:(///)?|ipv[46]:)", "", address)
+    host = bare.rpartition(":")[0].removeprefix("[").removesuffix("]")
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

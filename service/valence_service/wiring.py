@@ -189,6 +189,7 @@ def _http_transport(
         telemetry,
         authenticator=_authenticator(settings),
         origins=[o.strip() for o in settings.http_allowed_origins.split(",") if o.strip()],
+        public_health=settings.public_health,
         idle_seconds=settings.max_connection_idle_seconds,
     )
 

@@ -39,7 +39,7 @@ def _convert_once(converted: ModelArtifact, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def prepare(folder: ModelFolder, cache_dir: Path) -> ModelArtifact:
-    return prepare_artifact(folder, "f32", cache_dir, check_tokens=None)
+    return prepare_artifact(folder, "f32", cache_dir, check_tokens=64)
 
 
 def aged(path: Path, days: float) -> Path:
@@ -49,6 +49,15 @@ def aged(path: Path, days: float) -> Path:
     used = time.time() - days * DAY
     os.utime(path, (used, used))
     return path
+
+
+def test_what_was_kept_without_a_check_is_not_taken_for_checked(
+    folder: ModelFolder, tmp_path: Path
+) -> None:
+    for check_tokens in (None, 64, None):
+        prepare_artifact(folder, "f32", tmp_path, check_tokens=check_tokens)
+    unchecked, checked = sorted(path.name for path in tmp_path.iterdir())[::-1]
+    assert unchecked == f"{checked}-unchecked"
 
 
 def test_a_written_conversion_removes_those_that_nobody_uses(

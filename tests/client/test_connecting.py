@@ -18,6 +18,7 @@ import grpc
 import pytest
 from valence.v1 import sentiment_pb2_grpc
 from valence_client import AsyncClient, Client, Unavailable, ValenceError
+from valence_client._address import bypasses_proxies
 from valence_client.testing import FakeService
 
 from tests.client import twins
@@ -372,3 +373,20 @@ async def test_unix_socket(kind: str, tmp_path: Path) -> None:
         async with twins.opened(kind, address, retries=0) as ask:
             assert (await ask.classify("good")).label == "POSITIVE"
     await running.stop(0)
+
+
+@pytest.mark.parametrize(
+    ("address", "goes_round"),
+    [
+        ("localhost:1", True),
+        ("dns:///localhost:1", True),
+        ("dns:127.0.0.1:1", True),
+        ("ipv4:127.0.0.1:1", True),
+        ("ipv6:[::1]:1", True),
+        (["10.0.0.1:1", "10.0.0.2:1"], True),
+        ("dns:///example.com:1", False),
+        ("10.0.0.1:1", False),
+    ],
+)
+def test_proxies_are_gone_round(address: str | list[str], goes_round: bool) -> None:
+    assert bypasses_proxies(address) is goes_round

@@ -61,9 +61,7 @@ def test_fifty_texts_get_the_same_answers(
     assert {answer.get("truncated", False) for answer in answers} == {True, False}
 
 
-def test_bad_requests_get_the_same_errors(
-    language: str, server: Server, tmp_path: Path
-) -> None:
+def test_bad_requests_get_the_same_errors(language: str, server: Server, tmp_path: Path) -> None:
     calls = [(refusal.method, refusal.request) for refusal in REFUSALS.values()]
     said = outcomes(language, server.address, calls, tmp_path)
     for (name, refusal), outcome in zip(REFUSALS.items(), said, strict=True):

@@ -249,3 +249,7 @@ def test_a_variable_like_those_is_an_unknown_setting(name: str, value: str) -> N
 
 def test_the_port_of_a_kubernetes_service_is_explained() -> None:
     assert "enableServiceLinks" in refused(VALENCE_PORT="tcp://10.0.0.1:50051")
+
+
+def test_a_path_that_grpc_would_decode() -> None:
+    assert "without %" in refused("--host", "unix:/run/a%20b")

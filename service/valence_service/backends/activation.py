@@ -17,5 +17,6 @@ def activate(logits: np.ndarray, activation: str) -> np.ndarray:
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores = exponents / exponents.sum(axis=1, keepdims=True)
     elif activation == "sigmoid":
-        scores = 1 / (1 + np.exp(-logits))
+        with np.errstate(over="ignore"):  # then the score is 0, as it should be
+            scores = 1 / (1 + np.exp(-logits))
     return scores

@@ -19,7 +19,7 @@ from valence_service.backends.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 XML = "openvino_model.xml"
@@ -49,7 +49,7 @@ class ModelArtifact:
     tokenizer: str
     """The content of tokenizer.json."""
     input_spec: InputSpec
-    known: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    known: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
     """The scores that torch gave to some texts, for the self-check of each start."""
 
     def reading(self, max_tokens: int) -> ModelArtifact:

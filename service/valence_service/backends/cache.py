@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from valence_service.backends.source import ModelFolder
 
 _RECORD = "valence.json"
-_ENTRY = re.compile(r"(?P<model>[0-9a-f]{32}-[0-9a-f]{8})-openvino-[\w.]+-(?P<precision>\w+)")
+_ENTRY = re.compile(r"(?P<model>[0-9a-f]{32}-[0-9a-f]{8})-openvino-[\w.]+-(?P<precision>[\w-]+)")
 _UNFINISHED = re.compile(r"\.new-[a-z0-9_]{8}")
 _DAY = 24 * 60 * 60.0
 # An unused conversion is removed after this time. One for another version of OpenVINO goes sooner,
@@ -68,7 +68,9 @@ def prepare_artifact(
     # Another version's conversion may differ, and a newer file may not be read by an older one.
     version = openvino.__version__.split("-")[0]
     made_of = f"{folder.digest[:32]}-{folder.settings_digest[:8]}"
-    entry = cache_dir / f"{made_of}-openvino-{version}-{precision}"
+    # What was kept without a check is not taken for checked.
+    unchecked = "-unchecked" if check_tokens is None else ""
+    entry = cache_dir / f"{made_of}-openvino-{version}-{precision}{unchecked}"
     cached = _read_or_remove(entry)
     if cached is not None:
         return cached

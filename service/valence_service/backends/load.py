@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from valence_service.backends.model_source import ModelSource, model_info
-from valence_service.backends.selection import ExecutionPlan, plan_execution
+from valence_service.backends.selection import ExecutionPlan, can_convert, plan_execution
 from valence_service.backends.self_check import SelfCheck
 from valence_service.backends.source import CannotConvert, ModelFolder, ModelUnusable, find_model
 from valence_service.core.classifier import LoadedModel
@@ -94,8 +94,8 @@ def _artifact(
 
 
 def _without_openvino(source: ModelSource, error: CannotConvert) -> ExecutionPlan:
-    """Return how to compute a model that OpenVINO cannot. Raise error if the operator chose it."""
-    if source.engine != "auto":
+    """Return how to compute a model that OpenVINO cannot. Raise error if nothing else may."""
+    if source.engine != "auto" or source.precision == "int8" or not can_convert():
         raise error
     log.warning("engine", chosen="pipeline", reason=str(error))
     precision = "bf16" if source.precision == "bf16" else "f32"

@@ -65,14 +65,16 @@ def load_pipelines(
 def _checked(classifier: PipelineClassifier) -> PipelineClassifier:
     """Return the classifier as it answers right. Raise ModelUnusable."""
     info = classifier.info
-    check = SelfCheck(info.max_tokens, info.precision)
+    alone = dataclasses.replace(classifier, one_by_one=True)
+    check = SelfCheck(
+        info.max_tokens, info.precision, reference=lambda text: alone.classify([text])[0]
+    )
     try:
         check.run(classifier.classify)
         return classifier
     except WrongAnswers as error:
         reason = str(error)
     if not classifier.one_by_one:
-        alone = dataclasses.replace(classifier, one_by_one=True)
         try:
             check.run(alone.classify)
         except WrongAnswers as error:

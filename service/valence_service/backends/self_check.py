@@ -17,11 +17,11 @@ import structlog
 from valence_service.backends.source import ModelUnusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from valence_service.core.sentiment import Sentiment
 
-    Scores = Mapping[str, float]
+    Scores = Sequence[tuple[str, float]]
 
 # A start does not wait longer for it. The shorter texts come first.
 MAX_SECONDS = 15.0
@@ -147,20 +147,21 @@ def _words(count: int) -> str:
 
 
 def _scores(sentiment: Sentiment) -> Scores:
-    return {item.label: item.score for item in sentiment.scores}
+    # By name: two labels may have one.
+    return sorted((item.label, item.score) for item in sentiment.scores)
 
 
 def _differ(one: Scores, other: Scores, tolerance: float) -> bool:
-    return one.keys() != other.keys() or any(
-        abs(score - other[label]) > tolerance * max(1.0, abs(other[label]))
+    return [label for label, _ in one] != [label for label, _ in other] or any(
+        abs(score - right) > tolerance * max(1.0, abs(right))
         or (
             0 < score < 1
-            and 0 < other[label] < 1
-            and abs(math.log(score / other[label])) > LOG_TOLERANCE * tolerance
+            and 0 < right < 1
+            and abs(math.log(score / right)) > LOG_TOLERANCE * tolerance
         )
-        for label, score in one.items()
+        for (_, score), (_, right) in zip(one, other, strict=True)
     )
 
 
 def _rounded(scores: Scores) -> str:
-    return ", ".join(f"{label} {score:.3f}" for label, score in sorted(scores.items()))
+    return ", ".join(f"{label} {score:.3f}" for label, score in scores)

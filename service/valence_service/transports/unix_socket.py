@@ -29,6 +29,8 @@ def socket_path(host: str) -> Path | None:
         path = path.removeprefix("//")
         if not path.startswith("/"):
             raise ValueError("write unix:PATH, or unix:///PATH with the whole path")
+    if "%" in path:
+        raise ValueError("give a path without %, which gRPC would decode")
     if not path or path.endswith("/"):
         raise ValueError("give the path of a file after unix:")
     if len(os.fsencode(path)) > MAX_PATH_BYTES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 from typing import Any
 
 import httpx2 as httpx
@@ -103,8 +104,11 @@ async def test_one_bad_text_fails_the_call_of_hugging_faces_form(service: Servic
     none = await service.post("/models/echo", {"inputs": []})
     assert none.json()["message"].startswith("inputs: is empty")
     assert (await service.post("/models/echo", {})).json()["message"] == "inputs: is missing"
-    top = {"inputs": "good", "parameters": {"top_k": 0}}
-    assert (await service.post("/models/echo", top)).status_code == 400
+    for parameters in ({"top_k": 0}, {"top_k": True}, {"function_to_apply": "sigmoid"}, 3):
+        request = {"inputs": "good", "parameters": parameters}
+        response = await service.post("/models/echo", request)
+        assert response.status_code == 400
+        assert response.json()["message"].startswith("parameters")
     other = await service.post("/models/other", {"inputs": "good"})
     assert (other.status_code, other.json()["code"]) == (404, "not_found")
     assert "'echo'" in other.json()["message"]
@@ -183,7 +187,8 @@ async def test_a_path_that_is_not_here(service: Service) -> None:
     missing = await service.http.get("/missing")
     assert missing.status_code == 404
     assert "/analyze" in missing.json()["message"]
-    assert (await service.http.get("/analyze")).headers["allow"] == "POST"
+    wrong = await service.http.get("/analyze")
+    assert (wrong.headers["allow"], wrong.json()["message"]) == ("POST", "/analyze takes POST")
 
 
 async def test_plain_grpc_is_shown_its_own_port(service: Service) -> None:
@@ -191,6 +196,31 @@ async def test_plain_grpc_is_shown_its_own_port(service: Service) -> None:
     response = await service.http.post(f"{CONNECT}/Classify", content=b"", headers=headers)
     assert response.status_code == 415
     assert "plain gRPC" in response.json()["message"]
+
+
+async def test_a_content_type_that_is_not_taken(service: Service) -> None:
+    for content_type in ("text/plain", "application/grpc;x", "application/connect+xml"):
+        headers = {"content-type": content_type}
+        response = await service.http.post(f"{CONNECT}/Classify", content=b"", headers=headers)
+        assert response.status_code == 415
+        assert content_type.partition(";")[0] in response.json()["message"]
+
+
+async def test_a_packed_body_is_refused(service: Service) -> None:
+    # Unpacking many empty members takes connectrpc minutes.
+    packed = gzip.compress(b"") * 10_000
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    response = await service.http.post(f"{CONNECT}/Classify", content=packed, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (501, "unimplemented")
+
+
+@pytest.mark.parametrize("path", [f"{CONNECT}/BatchClassify", "/models/echo"])
+async def test_far_too_many_strings_are_not_parsed(service: Service, path: str) -> None:
+    field = "inputs" if path == "/models/echo" else "texts"
+    response = await service.post(path, {field: [""] * 100_000})
+    assert (response.status_code, reason(response)) == (400, "MALFORMED_MESSAGE")
+    quotes = {field: ['","' * 20]}  # one text all the same
+    assert (await service.post(path, quotes)).status_code == 200
 
 
 async def test_a_stream_of_connect_is_shown_the_lines_of_json(service: Service) -> None:
@@ -204,16 +234,19 @@ async def test_a_stream_of_connect_is_shown_the_lines_of_json(service: Service) 
 async def test_pages_of_other_origins(origins: tuple[str, ...]) -> None:
     async with started(origins=origins) as service:
         for origin in ("https://ours.example", "https://other.example"):
-            # As a browser sends them, for a page that sends a plain text.
-            headers = {"origin": origin, "sec-fetch-site": "cross-site"}
-            response = await service.http.post("/v1/stream", content="'good'", headers=headers)
-            may = "*" in origins or origin in origins
-            assert response.status_code == (200 if may else 403)
-            allowed = response.headers.get("access-control-allow-origin")
-            assert allowed in ({origin, "*"} if may else {None})
+            # As a browser sends them, for a page that sends a plain text; the second header only
+            # to TLS and to its own machine.
+            for more in ({"sec-fetch-site": "cross-site"}, {}):
+                headers = {"origin": origin} | more
+                response = await service.http.post("/v1/stream", content="'good'", headers=headers)
+                may = "*" in origins or origin in origins
+                assert response.status_code == (200 if may else 403)
+                allowed = response.headers.get("access-control-allow-origin")
+                assert allowed in ({origin, "*"} if may else {None})
 
 
 async def test_the_pages_of_the_port_itself(service: Service) -> None:
-    headers = {"origin": f"http://{service.address}", "sec-fetch-site": "same-origin"}
-    response = await service.http.post("/v1/stream", content='"good"', headers=headers)
-    assert '"answered": 1' in response.text
+    for more in ({"sec-fetch-site": "same-origin"}, {}):
+        headers = {"origin": f"http://{service.address}"} | more
+        response = await service.http.post("/v1/stream", content='"good"', headers=headers)
+        assert '"answered": 1' in response.text

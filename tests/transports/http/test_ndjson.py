@@ -51,6 +51,7 @@ BAD = {
     b'{"id": 7, "text": "good"}': '"id"',
     b'{"text": ""}': "text: ",
     b'{"text": "\\ud83d"}': "text: ",
+    b'{"id": "\\ud800", "text": "good"}': '"id"',
     b'{"id": "' + b"b" * 300 + b'", "text": "good"}': "id: ",
     b'"' + b"x" * (6 * LIMITS.max_text_bytes + LINE_BYTES) + b'"': "more than",
     b'"%b"' % POISON.encode(): "id ",

@@ -239,6 +239,18 @@ class Unmapped(LabelClassifier):
     info = replace(LabelClassifier.info, labels=(Label("POSITIVE", None), Label("NEGATIVE", None)))
 
 
+class Twins(LabelClassifier):
+    """Two labels with one name."""
+
+    info = replace(LabelClassifier.info, labels=(Label("SAME", 1.0), Label("SAME", -1.0)))
+
+
+async def test_labels_that_share_a_name_have_no_scores_each() -> None:
+    async with started_with_protocol(classifier=Twins) as service:
+        metadata = await call(service, pb.ModelMetadataRequest(name=MODEL))
+        assert [output.name for output in metadata.outputs] == ["label", "score", "valence"]
+
+
 async def test_a_model_without_valence_has_no_such_output() -> None:
     async with started_with_protocol(classifier=Unmapped) as service:
         response = await call(service, infer_request(["odd"]))

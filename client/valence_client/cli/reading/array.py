@@ -18,7 +18,7 @@ _CHUNK_BYTES = 64 << 10
 _BLANK = " \t\n\r"
 _BLANKS = re.compile(f"[{_BLANK}]*")
 # Strings cannot hold a line end, so each one is between the tokens.
-_LINE_ENDS = re.compile(r"[ \t]*[\r\n][ \t\r\n]*")
+_LINE_ENDS = re.compile(r"[\r\n][ \t\r\n]*")
 
 
 def is_array(file: io.BufferedReader) -> bool:

@@ -38,7 +38,7 @@ class Authentication(grpc.aio.ServerInterceptor):
     ) -> None:
         self._authenticator = authenticator
         self._public = public
-        # Strangers are counted, and write nothing into the traces.
+        # Refused strangers are counted, and write nothing into the traces.
         self._telemetry = Telemetry(meter=telemetry.meter)
         self._refusals = {f"/{SERVICE_NAME}/{name}": self._refuse(name) for name in METHODS}
         for service in services:

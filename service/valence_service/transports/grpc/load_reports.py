@@ -1,6 +1,6 @@
 """Load reports (ORCA): clients and proxies that weigh servers by them call where there is room.
 
-Each unary answer and each refusal carries the last report as a trailer, and
+Each unary answer, and each error but that of a missing token, carries the last report;
 xds.service.orca.v3.OpenRcaService streams it: the trailers of a stream come only at its end. The
 messages are a few numbers, encoded here: the package that has them, xds-protos, writes over files
 of OpenTelemetry's.

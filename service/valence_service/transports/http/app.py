@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.applications import Starlette
@@ -15,16 +16,17 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from valence_service.core.call import REQUEST_ID, Outcome
+from valence_service.core.failure import explain
 from valence_service.transports.contract import METHODS
 from valence_service.transports.http.calls import Endpoint
 from valence_service.transports.http.connect import PATH, STREAM_PATH, ConnectApp
-from valence_service.transports.http.errors import json_error
+from valence_service.transports.http.errors import error_response, json_error
 from valence_service.transports.http.json_api import JsonApi
 from valence_service.transports.http.ndjson import StreamEndpoint
 from valence_service.transports.http.pages import page_routes
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -47,21 +49,34 @@ RESPONSE_HEADERS = (
 
 
 def make_app(
-    service: SentimentService, readiness: Readiness, gate: Gate, *, origins: Sequence[str]
+    service: SentimentService,
+    readiness: Readiness,
+    gate: Gate,
+    *,
+    origins: Sequence[str],
+    public_health: bool,
 ) -> Starlette:
     """Return the ASGI application. Pages of the origins may call it; others may not."""
     api = JsonApi(service)
     connect = ConnectApp(service, gate)
     routes = [
         *page_routes(),
-        Route("/healthz", _alive, methods=["GET"]),
-        Route("/readyz", _ready(readiness), methods=["GET"]),
+        Route("/healthz", _Health(gate, lambda: True, public=public_health), methods=["GET"]),
+        Route(
+            "/readyz",
+            _Health(gate, lambda: readiness.serving, public=public_health),
+            methods=["GET"],
+        ),
         Route(
             "/analyze",
             Endpoint(gate, "Classify", api.analyze, admit=service.admit),
             methods=["POST"],
         ),
-        Route("/models/{name:path}", Endpoint(gate, "BatchClassify", api.infer), methods=["POST"]),
+        Route(
+            "/models/{name:path}",
+            Endpoint(gate, "BatchClassify", api.infer, admit=lambda _: service.model()),
+            methods=["POST"],
+        ),
         Route(STREAM_PATH, StreamEndpoint(service, gate), methods=["POST"]),
         *(Route(f"{PATH}/{name}", connect, methods=["POST"]) for name in METHODS),
     ]
@@ -94,17 +109,28 @@ class OwnPages:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, unless a browser says that another page has made it."""
         headers = Headers(scope=scope)
+        origin = headers.get("origin", "")
         if (
             scope["method"] == "POST"
-            and headers.get("sec-fetch-site") in ("cross-site", "same-site")
-            and not {"*", headers.get("origin")} & set(self._origins)
+            and _is_of_another_page(headers)
+            and not {"*", origin} & set(self._origins)
         ):
-            origin = headers.get("origin", "unknown")
             message = f"pages of {origin} may not call: --http-allowed-origins names those that may"
             refusal = json_error(Outcome.PERMISSION_DENIED, message, HTTPStatus.FORBIDDEN)
             await refusal(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+def _is_of_another_page(headers: Headers) -> bool:
+    """Return whether a browser made the request for a page of another origin.
+
+    Browsers say so by sec-fetch-site to what they trust, which is TLS and this machine.
+    """
+    if site := headers.get("sec-fetch-site"):
+        return site in ("cross-site", "same-site")
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
 
 
 class LoggedErrors:
@@ -121,24 +147,35 @@ class LoggedErrors:
             log.exception("http_error", path=scope["path"])
 
 
-async def _alive(_: Request) -> Response:
-    return JSONResponse({"status": "alive"})
+class _Health:
+    """Says whether the process lives, or serves: an ASGI application."""
 
+    def __init__(self, gate: Gate, healthy: Callable[[], bool], *, public: bool) -> None:
+        self._gate = gate
+        self._healthy = healthy
+        self._public = public
 
-def _ready(readiness: Readiness) -> Callable[[Request], Awaitable[Response]]:
-    async def ready(_: Request) -> Response:
-        if readiness.serving:
-            return JSONResponse({"status": "SERVING"})
-        return JSONResponse({"status": "NOT_SERVING"}, HTTPStatus.SERVICE_UNAVAILABLE)
-
-    return ready
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 200 or 503."""
+        if not self._public and (refusal := self._gate.refusal(scope)):
+            response = error_response(refusal, explain(refusal))
+        elif self._healthy():
+            response = JSONResponse({"status": "SERVING"})
+        else:
+            response = JSONResponse({"status": "NOT_SERVING"}, HTTPStatus.SERVICE_UNAVAILABLE)
+        await response(scope, receive, send)
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    there = ", ".join(route.path for route in request.app.routes)
-    message = f"{request.method} {request.url.path} is not here: there are {there}"
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        message = (
+            f"{request.url.path} takes {dict(error.headers or {}).get('Allow', 'another method')}"
+        )
+    else:
+        there = ", ".join(route.path for route in request.app.routes)
+        message = f"{request.url.path} is not here: there are {there}"
     response = json_error(Outcome.NOT_FOUND, message, HTTPStatus(error.status_code))
     response.headers.update(error.headers or {})
     return response

@@ -74,13 +74,21 @@ class Gate:
 
     def open(self, method: str, scope: Scope) -> HttpCall:
         """Return the scope of a call, with its refusal where its token is missing or wrong."""
-        authorization = _header(scope, b"authorization")
-        if self.authenticator is None or self.authenticator.accepts(authorization):
-            return HttpCall(self.telemetry, method, scope)
+        refusal = self.refusal(scope)
         # Strangers are counted, and write nothing into the traces.
-        call = HttpCall(Telemetry(meter=self.telemetry.meter), method, scope)
-        call.refusal = self.authenticator.refusal(authorization, lambda: call.peer)
+        telemetry = Telemetry(meter=self.telemetry.meter) if refusal else self.telemetry
+        call = HttpCall(telemetry, method, scope)
+        call.refusal = refusal
         return call
+
+    def refusal(self, scope: Scope) -> Unauthenticated | None:
+        """Return why a request is refused, None where its token is right or none is needed."""
+        if self.authenticator is None:
+            return None
+        authorization = _header(scope, b"authorization")
+        if self.authenticator.accepts(authorization):
+            return None
+        return self.authenticator.refusal(authorization, lambda: _peer(scope))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ class Endpoint:
     gate: Gate
     method: str
     answer: Callable[[HttpCall, bytes, Scope], Awaitable[Response]]
-    admit: Callable[[HttpCall], None] | None = None
+    admit: Callable[[HttpCall], object] | None = None
     """Refuses a call before its body is read."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,8 +17,14 @@ from valence.v1 import sentiment_pb2 as pb
 from valence_service.core.call import Outcome, current_call
 from valence_service.core.errors import MalformedMessage, ValenceError
 from valence_service.transports.contract import SERVICE_NAME
+from valence_service.transports.http.bodies import check_json
 from valence_service.transports.http.calls import HttpCall, with_request_id
-from valence_service.transports.http.errors import code_name, error_headers, json_error
+from valence_service.transports.http.errors import (
+    code_name,
+    error_headers,
+    error_response,
+    json_error,
+)
 from valence_service.transports.methods import UnaryMethods
 from valence_service.transports.status import status_of
 
@@ -36,6 +42,11 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Message)
 PATH = f"/{SERVICE_NAME}"
 STREAM_PATH = "/v1/stream"
+_CONTENT_TYPES = {
+    *("application/json", "application/proto"),
+    *("application/connect+json", "application/connect+proto"),
+    *("application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json"),
+}
 
 
 class ConnectApp:
@@ -49,7 +60,9 @@ class ConnectApp:
             endpoints=_endpoints,
             interceptors=[_Refusals(methods)],
             read_max_bytes=gate.bodies.max_bytes,
-            codecs=[_Binary(), _Json()],
+            codecs=[_Binary(), _Json(service.limits.max_batch_texts)],
+            # connectrpc's gzip takes a time that grows with the square of the body's members.
+            compressions=[],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,17 +71,21 @@ class ConnectApp:
         call = self._gate.open(method, scope)
         with call:
             send = with_request_id(send, call)
-            content_type = call.headers.get("content-type", "")
-            if content_type.partition("+")[0] == "application/grpc":
+            content_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if content_type in _CONTENT_TYPES:
+                await self._app(scope, self._gate.bodies.bounded(receive), send)
+                return
+            if call.refusal:
+                response = error_response(call.refusal, call.fail(call.refusal))
+            else:
                 call.outcome = Outcome.UNIMPLEMENTED
                 response = json_error(
                     Outcome.UNIMPLEMENTED,
-                    "plain gRPC has a port of its own: this one takes Connect, gRPC-Web and JSON",
+                    f"{content_type or 'a body without content-type'} is not taken here: Connect "
+                    "is application/json or application/proto; plain gRPC has a port of its own",
                     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 )
-                await response(scope, receive, send)
-            else:
-                await self._app(scope, self._gate.bodies.bounded(receive), send)
+            await response(scope, receive, send)
 
 
 class _Application(ConnectASGIApplication[UnaryMethods]):
@@ -90,6 +107,8 @@ class _Refusals:
                 raise call.refusal
             if ctx.method.name == "Classify":
                 self._methods.admit(call)
+            else:
+                self._methods.check_ready(call)
         except ValenceError as error:
             raise _connect_error(error, ctx) from None
 
@@ -118,6 +137,9 @@ class _Binary:
 class _Json:
     """Protocol Buffers' own JSON."""
 
+    def __init__(self, max_texts: int) -> None:
+        self._max_texts = max_texts
+
     def name(self) -> str:
         return "json"
 
@@ -126,6 +148,7 @@ class _Json:
 
     def decode(self, data: bytes | bytearray, message_class: type[M]) -> M:
         try:
+            check_json(data, self._max_texts)
             return json_format.Parse(bytes(data), message_class(), ignore_unknown_fields=True)
         except Exception:  # its text is not for the client
             raise _malformed(data, message_class) from None

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 
 from valence_service.core.errors import InvalidField, UnknownModel
 from valence_service.serving.options import Overlength
+from valence_service.transports.http.bodies import check_json
 from valence_service.transports.http.errors import BadBody
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class JsonApi:
 
     async def analyze(self, call: HttpCall, body: bytes, _: Scope) -> Response:
         """Answer ``{"text": "…"}`` with ``{"label": "…", "score": 0.99}``."""
-        text = _text(_object(call, body), "text")
+        text = _text(_object(call, body, self._service.limits.max_batch_texts), "text")
         answer = await self._service.classify(call, text, Overlength.TRUNCATE)
         top = answer.sentiment.scores[0]
         return JSONResponse({"label": top.label, "score": top.score})
@@ -39,7 +40,7 @@ class JsonApi:
     async def infer(self, call: HttpCall, body: bytes, scope: Scope) -> Response:
         """Answer ``{"inputs": "…"}``, or a list of texts, with every label of each text."""
         self._check_name(scope["path_params"]["name"])
-        request = _object(call, body)
+        request = _object(call, body, self._service.limits.max_batch_texts)
         top = _top_k(request)
         inputs = request.get("inputs")
         if isinstance(inputs, list):
@@ -81,7 +82,7 @@ def parse_json(body: bytes) -> Any:
         raise BadBody("the body is not JSON in UTF-8") from None
 
 
-def _object(call: HttpCall, body: bytes) -> dict[str, Any]:
+def _object(call: HttpCall, body: bytes, max_texts: int) -> dict[str, Any]:
     content_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise BadBody(
@@ -89,6 +90,7 @@ def _object(call: HttpCall, body: bytes) -> dict[str, Any]:
             "content-type: application/json",
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         )
+    check_json(body, max_texts)
     value = parse_json(body)
     if not isinstance(value, dict):
         raise BadBody("the body is not a JSON object")
@@ -103,13 +105,19 @@ def _text(request: dict[str, Any], field: str) -> str:
 
 def _string(value: object, field: str) -> str:
     if not isinstance(value, str):
-        raise InvalidField(field, f"is a {type(value).__name__} of JSON, not a string")
+        raise InvalidField(field, "is not a string")
     return value
 
 
 def _top_k(request: dict[str, Any]) -> int | None:
+    """Return how many labels are asked for. Raise InvalidField for parameters of another effect."""
     parameters = request.get("parameters") or {}
-    top = parameters.get("top_k") if isinstance(parameters, dict) else parameters
+    if not isinstance(parameters, dict):
+        raise InvalidField("parameters", "is not a JSON object")
+    for name, value in parameters.items():
+        if name != "top_k" and value is not None:
+            raise InvalidField(f"parameters.{name[:80]}", "is not known here: there is top_k")
+    top = parameters.get("top_k")
     if top is not None and (not isinstance(top, int) or isinstance(top, bool) or top < 1):
         raise InvalidField("parameters.top_k", "is not a number of labels")
     return top

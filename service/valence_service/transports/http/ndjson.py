@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # Around a text in its line: the id, the names, and the escapes of JSON.
 ESCAPED_BYTES = 6
 LINE_BYTES = 4096
+# For a client to read a line. One that sends all before it reads would never do so.
+SEND_SECONDS = 300.0
 
 
 class StreamEndpoint:
@@ -83,7 +85,8 @@ async def _answer(
                 else:
                     answered += 1
                 body = _line(_result(replies, item))
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+                async with asyncio.timeout(SEND_SECONDS):
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
     except ClientGone:
         call.outcome = Outcome.CANCELLED
         return {}
@@ -149,8 +152,8 @@ def _read(line: bytes | MalformedMessage) -> StreamRequest | MalformedMessage:
     if not isinstance(value, dict) or not isinstance(value.get("text"), str):
         return MalformedMessage('the line is neither a string nor an object with a "text"')
     request_id = value.get("id", "")
-    if not isinstance(request_id, str):
-        return MalformedMessage('the "id" of the line is not a string')
+    if not isinstance(request_id, str) or any("\ud800" <= c <= "\udfff" for c in request_id):
+        return MalformedMessage('the "id" of the line is not a string of Unicode')
     return StreamRequest(request_id, value["text"])
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import asyncio
     from typing import Any
 
-# From the connection, or the end of a response, to the end of a request's headers.
+# From the connection, or the first byte of a later request, to the end of its headers.
 HEADER_SECONDS = 10.0
 MAX_HEADER_BYTES = 16 << 10
 

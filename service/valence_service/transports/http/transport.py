@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import math
 import socket
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -14,11 +14,11 @@ from valence_service.transports.http.app import LoggedErrors, make_app
 from valence_service.transports.http.bodies import Bodies
 from valence_service.transports.http.calls import Gate
 from valence_service.transports.http.protocol import BoundedProtocol
-from valence_service.transports.http.tls import follow, server_context
+from valence_service.transports.http.tls import server_context
 from valence_service.transports.transport import CannotListen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from valence_service.core.call import Telemetry
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from valence_service.transports.tls import Certificates
 
 BACKLOG = 2048
-LEAST_BODY_BYTES = 16 << 20
+LEAST_BODY_BYTES = 1 << 20
 MOST_BODY_BYTES = 2**31 - 1
 FOR_EVER_SECONDS = 10 * 365 * 86400
 
@@ -45,12 +45,15 @@ class HttpTransport:
         *,
         authenticator: Authenticator | None = None,
         origins: Sequence[str] = (),
+        public_health: bool = True,
         idle_seconds: float = 900.0,
     ) -> None:
         self._bodies = Bodies(_max_body_bytes(service.limits))
         gate = Gate(telemetry, authenticator, self._bodies)
         self._config = uvicorn.Config(
-            LoggedErrors(make_app(service, readiness, gate, origins=origins)),
+            LoggedErrors(
+                make_app(service, readiness, gate, origins=origins, public_health=public_health)
+            ),
             http=BoundedProtocol,
             ws="none",
             lifespan="off",
@@ -61,12 +64,11 @@ class HttpTransport:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=round(idle_seconds) or FOR_EVER_SECONDS,
+            timeout_keep_alive=math.ceil(idle_seconds) or FOR_EVER_SECONDS,
         )
         self._server = _Server(self._config)
         self._socket: socket.socket | None = None
-        self._following: Callable[[], Coroutine[Any, Any, None]] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._serving: asyncio.Task[None] | None = None
 
     def listen(self, host: str, port: int, certificates: Certificates | None = None) -> str:
         """Take the address and return it, with the port taken.
@@ -77,10 +79,12 @@ class HttpTransport:
         if certificates:
             context = server_context(certificates)
             self._config.ssl_context_factory = lambda _, __: context
-            self._following = functools.partial(follow, context, certificates)
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            both = host == "::" and socket.has_dualstack_ipv6()
+            self._socket = socket.create_server(
+                (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+            )
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise CannotListen(
@@ -93,9 +97,7 @@ class HttpTransport:
         """Take connections."""
         if self._socket is None:
             raise RuntimeError("listen comes before start")
-        self._tasks.append(asyncio.create_task(self._server.serve([self._socket])))
-        if self._following:
-            self._tasks.append(asyncio.create_task(self._following()))
+        self._serving = asyncio.create_task(self._server.serve([self._socket]))
 
     def end_idle(self) -> None:
         """End what clients leave open, such as a call whose body never comes."""
@@ -103,15 +105,12 @@ class HttpTransport:
 
     async def stop(self, grace_seconds: float) -> None:
         """Take no more calls; cut off those that have not ended within the grace."""
-        if not self._tasks:
+        if self._serving is None:
             return
-        serving, *others = self._tasks
-        for task in others:
-            task.cancel()
         # uvicorn rounds nothing, and takes 0 for no time at all.
         self._config.timeout_graceful_shutdown = grace_seconds  # type: ignore[assignment]
         self._server.should_exit = True
-        await asyncio.gather(serving, *others, return_exceptions=True)
+        await asyncio.gather(self._serving, return_exceptions=True)
 
 
 class _Server(uvicorn.Server):
@@ -121,6 +120,6 @@ class _Server(uvicorn.Server):
 
 
 def _max_body_bytes(limits: Limits) -> int:
-    """Return a size well above every batch within the limits, each character escaped."""
-    largest_batch = 6 * limits.max_batch_texts * (limits.max_text_bytes + 16)
+    """Return a size above every batch within the limits, unless most of it is escapes."""
+    largest_batch = 2 * limits.max_batch_texts * (limits.max_text_bytes + 16)
     return min(MOST_BODY_BYTES, max(LEAST_BODY_BYTES, largest_batch))

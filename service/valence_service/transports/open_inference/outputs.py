@@ -108,7 +108,9 @@ class ModelTensors:
         ]
         if all(label.valence is not None for label in self.info.labels):
             outputs.append(Output("valence", FP32, lambda all_: [_valence(s) for s in all_]))
-        outputs.append(Output("scores", FP32, self._scores, columns=(len(self._labels),)))
+        # By name: two labels that share one cannot be told apart.
+        if len(set(self._labels)) == len(self._labels):
+            outputs.append(Output("scores", FP32, self._scores, columns=(len(self._labels),)))
         return {output.name: output for output in outputs}
 
     def _scores(self, sentiments: Sequence[Sentiment]) -> list[float]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 SERVER_NAME = "valence"
+_VERSION = version("valence-service")
 # Of Triton's extensions. Its model_repository would also load and unload models.
 EXTENSIONS = ("model_configuration",)
 # Not ModelReady: it tells which names models have.
@@ -81,9 +82,7 @@ class OpenInference:
 
     async def server_metadata(self, _: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
         """Say which server this is."""
-        return pb.ServerMetadataResponse(
-            name=SERVER_NAME, version=version("valence-service"), extensions=EXTENSIONS
-        )
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=_VERSION, extensions=EXTENSIONS)
 
     async def model_metadata(self, request: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
         """Say which tensors the model takes and gives."""
