@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from valence_service.core.errors import Draining
+from valence_service.transports.http import ndjson
 from valence_service.transports.http.ndjson import LINE_BYTES
 
 from tests.support.classifier import POISON, SECRET
@@ -96,6 +99,30 @@ async def test_a_client_that_does_not_read_is_not_read_from(service: Service) ->
     service.classifier.release()
     await until(lambda: service.batcher.idle)
     assert len(service.classifier.seen) <= 3 * WINDOW_TEXTS
+
+
+async def test_a_client_that_never_reads_is_given_up(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ndjson, "SEND_SECONDS", 0.1)
+    host, _, port = service.address.rpartition(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+        client.setblocking(False)
+        client.send(b"POST /v1/stream HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n")
+        await until(lambda: service.sentiment.open_streams == 1)
+        line = b'"%b"\n' % (b"good " * 19)
+        chunk = b"%x\r\n%b\r\n" % (len(line) * 100, line * 100)
+
+        unsent = chunk
+
+        def given_up() -> bool:
+            nonlocal unsent
+            with suppress(BlockingIOError, ConnectionError):
+                unsent = unsent[client.send(unsent) :] or chunk
+            return service.sentiment.open_streams == 0
+
+        await until(given_up)
 
 
 async def test_options(service: Service) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -69,7 +70,8 @@ class StreamEndpoint:
             async with stream:
                 results = stream.results(lines, read=_read, read_options=lambda _: options)
                 end = await _answer(call, results, replies, send)
-            await send({"type": "http.response.body", "body": _line(end), "more_body": False})
+            with suppress(ClientGone):
+                await _send(send, _line(end), more=False)
 
 
 async def _answer(
@@ -85,8 +87,7 @@ async def _answer(
                 else:
                     answered += 1
                 body = _line(_result(replies, item))
-                async with asyncio.timeout(SEND_SECONDS):
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                await _send(send, body)
     except ClientGone:
         call.outcome = Outcome.CANCELLED
         return {}
@@ -97,6 +98,15 @@ async def _answer(
         counts = {"answered": answered, "failed": failed}
         return {"end": {"complete": False, **counts, "error": error_body(status_of(failure))}}
     return {"end": {"complete": True, "answered": answered, "failed": failed}}
+
+
+async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
+    """Send a part of the response. Raise ClientGone where the client reads nothing."""
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+    except TimeoutError:
+        raise ClientGone from None
 
 
 async def _lines(receive: Receive, max_bytes: int) -> AsyncIterator[bytes | MalformedMessage]:
