@@ -106,6 +106,9 @@ async def test_a_client_that_never_reads_is_given_up(
 ) -> None:
     monkeypatch.setattr(ndjson, "SEND_SECONDS", 0.1)
     host, _, port = service.address.rpartition(":")
+    listening = service.transport._socket
+    assert listening
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 12)  # its connections inherit it
     with socket.create_connection((host, int(port))) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
         client.setblocking(False)
