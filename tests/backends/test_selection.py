@@ -43,15 +43,16 @@ def test_bf16_where_the_processor_has_no_int8(machine: pytest.MonkeyPatch) -> No
     assert auto()[1:] == ("bf16", "bf16: the processor has bf16, and no int8 dot product")
 
 
-def test_f32_where_the_processor_has_neither(machine: pytest.MonkeyPatch) -> None:
-    assert auto()[1:] == ("f32", "f32: the processor has no instructions for less")
+def test_f32_where_there_is_nothing_else(machine: pytest.MonkeyPatch) -> None:
+    assert auto(int8_ready=False)[1:] == ("f32", "f32: the processor has no instructions for less")
 
 
-def test_int8_all_the_same_where_nothing_else_can_be_made(machine: pytest.MonkeyPatch) -> None:
+def test_int8_where_it_is_ready_and_nothing_is_faster(machine: pytest.MonkeyPatch) -> None:
+    assert auto()[1] == "int8"
+    assert "has this form ready" in auto()[2]
+    has(machine, "bf16")
     machine.setattr(selection, "can_convert", lambda: False)
-    _, precision, reason = auto()
-    assert precision == "int8"
-    assert "torch, to convert it, is not installed" in reason
+    assert auto()[1] == "int8"
 
 
 def test_what_the_operator_chose_needs_no_reason(machine: pytest.MonkeyPatch) -> None:

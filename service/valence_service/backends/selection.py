@@ -75,11 +75,9 @@ def _openvino(precision: str, *, int8_ready: bool) -> ExecutionPlan:
     int8, bf16 = sorted(flags & _INT8_FLAGS), sorted(flags & _BF16_FLAGS)
     if int8_ready and int8:
         why = f"int8: the processor has {int8[0]}"
-    elif int8_ready and not can_convert():
-        why = (
-            "int8: the processor has no dot product for it, but torch, to convert it, is "
-            "not installed"
-        )
+    elif int8_ready and not (bf16 and can_convert()):
+        # Without a dot product it is as fast as float32, and nothing need be converted.
+        why = "int8: the model has this form ready, and the processor no instructions for more"
     elif bf16:
         why = f"bf16: the processor has {bf16[0]}"
         why += ", and no int8 dot product" if int8_ready else ", the model has no int8 form"
