@@ -9,131 +9,270 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from training.data import DEV_FILES, letters, read_rows
-from training.recipe import DOUBT_LOG_ODDS, MAX_TOKENS
+from training import emoji, templates
+from training.data import LABELS, development_letters, documents, letters, read_rows, train_file
+from training.recipe import EVERY, MAX_TOKENS, Run, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from training.recipe import Run, Unlabelled
+LANGUAGES = "other_languages.unlabelled"
+# Sentences of a review's files are searched up to this many; more would only take longer.
+MAX_SENTENCES = 60_000
+# Of the doubt about a label with a side, so much goes to neutral and the rest to the other side.
+DOUBT_IS_NEUTRAL = 0.75
+# A neutral text leans somewhere too: valence keeps its sign from whoever knows sides.
+NEUTRAL_SIDE_WEIGHT = 0.25
 
-# A source keeps at most so many sentences; more would only take longer to search.
-MAX_SENTENCES = 160_000
+# The target of a written text of each label, and of a text that nothing can be said of.
+WRITTEN = {
+    "negative": (0.90, 0.08, 0.02),
+    "neutral": (0.04, 0.92, 0.04),
+    "positive": (0.02, 0.08, 0.90),
+}
+CANNOT_SAY = (0.25, 0.5, 0.25)
 
 T = TypeVar("T")
-# The log-odds of POSITIVE that a model gives to each text.
-LogOdds = Callable[[list[str]], np.ndarray]
 
-_SIGN = {"positive": 1, "neutral": 0, "negative": -1}
-_SENTENCE_END = re.compile(r'(?<=[.!?])\s+(?=[A-Z"])')
+
+@dataclass(frozen=True)
+class Said:
+    """A teacher's answers to both questions, [texts]; one of two labels cannot answer the first."""
+
+    neutral: np.ndarray | None
+    positive: np.ndarray
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray) -> Said:
+        """Return the answers that probabilities of two or three labels hold."""
+        negative, positive = probabilities[:, 0], probabilities[:, -1]
+        neutral = probabilities[:, 1] if probabilities.shape[1] == len(LABELS) else None
+        return cls(neutral, positive / (negative + positive))
+
+
+Teacher = Callable[[list[str]], Said]
+
+SENTENCE_END = re.compile(r'(?<=[.!?])\s+(?=[A-Z"])')
+_TOKENISED = (
+    (re.compile(r" ([.,!?;:%)\]}]|n't|'s|'re|'ve|'ll|'d|'m)(?=\W|$)"), r"\1"),
+    (re.compile(r"([(\[{$]) "), r"\1"),
+    (re.compile(r"-lrb- ?", re.IGNORECASE), "("),
+    (re.compile(r" ?-rrb-", re.IGNORECASE), ")"),
+    (re.compile(r"(``|'') ?"), '"'),
+)
 
 
 @dataclass(frozen=True)
 class Example:
-    """A text, and its target: a probability of POSITIVE in [0, 1]."""
+    """A text and the targets of its two questions, each with a weight."""
 
     text: str
+    neutral: float
+    neutral_weight: float
     positive: float
-    max_tokens: int
+    positive_weight: float
+    max_tokens: int = MAX_TOKENS
 
 
-def _fits(text: str) -> bool:
-    """Return whether a text is long enough to mean something, and short enough for a sentence."""
-    return 4 <= len(text.split()) <= 35  # noqa: PLR2004
-
-
-def _probabilities(log_odds: np.ndarray) -> list[float]:
-    """Return probabilities, never quite 0 or 1, since the sentences have no labels."""
-    return list(1 / (1 + np.exp(-np.clip(log_odds, -5, 5))))
-
-
-def softened(examples: list[Example], teacher: LogOdds) -> list[Example]:
-    """Return the examples with the mean of label and teacher's probability for a target."""
-    said = _probabilities(teacher([example.text for example in examples]))
-    return [
-        replace(example, positive=(example.positive + probability) / 2)
-        for example, probability in zip(examples, said, strict=True)
-    ]
+def three(text: str, target: tuple[float, float, float]) -> Example:
+    """Return an example whose three probabilities are known."""
+    negative, neutral, positive = target
+    side = positive / (negative + positive)
+    return Example(text, neutral, 1.0, side, max(1 - neutral, NEUTRAL_SIDE_WEIGHT))
 
 
 class Mixture:
-    """The examples of a run, without any text of a development file."""
+    """The examples of a run, without any text that measures a model."""
 
-    def __init__(self, data: Path, run: Run) -> None:
-        """Read the run's files below data."""
+    def __init__(self, data: Path, run: Run, teacher: Teacher) -> None:
+        """Draw from the files below data; the teacher says what it thinks of each text."""
         self._rng = np.random.default_rng(run.seed)
         self._data = data
         self._run = run
-        self._held_out = {
-            letters(text)
-            for name in DEV_FILES
-            for _, text in read_rows(data / "dev" / f"{name}.tsv.gz")
-        }
-        self._sources = [
-            (source, [row for row in self._read(source.file) if row[0] != "neutral"])
-            for source in run.sources
-        ]
+        self._teacher = teacher
+        self._held_out = development_letters(data)
 
-    def epoch(self) -> list[Example]:
-        """Return the labelled examples of one epoch, in no particular order."""
+    def examples(self) -> list[Example]:
+        """Return the run's examples, in no particular order."""
+        labelled = [
+            (source, label, self._draw(rows, count))
+            for source in self._run.sources
+            for label, rows, count in self._of_source(source)
+        ]
+        sentences = [
+            sentence
+            for source in self._run.sentences
+            for sentence in self._choose(self._sentences(source.files), source.rows)
+        ]
+        texts = [text for _, _, texts in labelled for text in texts] + sentences
+        said = self._teacher(texts)
+        answers = iter(
+            zip(
+                [None] * len(texts) if said.neutral is None else said.neutral.tolist(),
+                said.positive.tolist(),
+                strict=True,
+            )
+        )
+        examples = [
+            self._labelled(text, label, source, next(answers))
+            for source, label, texts in labelled
+            for text in texts
+        ]
+        with_emoji = self._with_emoji(examples)
+        examples += [self._unlabelled(text, next(answers)) for text in sentences]
+        examples += self._written() + with_emoji
         return [
-            Example(self._vary(text), float(label == "positive"), source.max_tokens)
-            for source, rows in self._sources
-            for label, text in (rows if source.rows is None else self._draw(rows, source.rows))
-            if len(text.split()) >= self._run.min_words
+            replace(example, text=self._vary(example.text))
+            for example in examples
+            if letters(example.text) not in self._held_out
         ]
 
-    def ask(
-        self, sources: tuple[Unlabelled, ...], start: LogOdds, teacher: LogOdds
-    ) -> list[Example]:
-        """Return unlabelled sentences: start finds the doubtful ones, the teacher gives targets."""
-        examples = []
-        for source in sources:
-            rows = self._sentences(source.files)
-            signs = np.array([_SIGN[label] for label, _ in rows])
-            guesses = start([text for _, text in rows])
-            doubtful = (np.abs(guesses) < DOUBT_LOG_ODDS) | (guesses * signs < 0)
-            drawn: list[int] = self._choose(np.flatnonzero(doubtful), source.doubtful)
-            drawn += self._choose(np.flatnonzero(~doubtful), source.others)
-            texts = [rows[index][1] for index in drawn]
-            log_odds = teacher(texts) + signs[drawn] * source.log_odds
-            examples += [
-                Example(self._vary(text), target, MAX_TOKENS)
-                for text, target in zip(texts, _probabilities(log_odds), strict=True)
-            ]
-        return examples
-
-    def _sentences(self, files: tuple[str, ...]) -> list[tuple[str, str]]:
-        """Return the distinct sentences of files, each with the label of its review."""
-        found = {
-            letters(sentence): (label, sentence)
-            for file in files
-            for label, text in self._read(file)
-            for sentence in _SENTENCE_END.split(text)
-            if _fits(sentence) and letters(sentence) not in self._held_out
-        }
-        return self._choose(list(found.values()), MAX_SENTENCES)
+    def _of_source(self, source: Source) -> list[tuple[str, list[str], int]]:
+        counts = (source.negative, source.neutral, source.positive)
+        rows = self._read(source.file)
+        if source.questions:
+            rows = [row for row in rows if row[1].rstrip().endswith("?")]
+        return [
+            (label, [text for said, text in rows if said == label], count)
+            for label, count in zip(LABELS, counts, strict=True)
+            if count
+        ]
 
     def _read(self, file: str) -> list[tuple[str, str]]:
-        return [
-            row
-            for row in read_rows(self._data / "train" / f"{file}.tsv.gz")
-            if letters(row[1]) not in self._held_out
+        left_out = self._held_out | {letters(text) for _, text in documents(self._data, file)}
+        rows = read_rows(train_file(self._data, file))
+        return [row for row in rows if letters(row[1]) not in left_out]
+
+    def _labelled(
+        self, text: str, label: str, source: Source, said: tuple[float | None, float]
+    ) -> Example:
+        """Return an example that aims half at its label and half at what the teacher said."""
+        said_neutral, said_positive = said
+        doubt = 1 - source.trust
+        neutral = source.trust if label == "neutral" else doubt * DOUBT_IS_NEUTRAL
+        if said_neutral is not None:
+            neutral = (neutral + said_neutral) / 2
+        if label == "neutral":
+            positive, positive_weight = said_positive, NEUTRAL_SIDE_WEIGHT
+        else:
+            positive, positive_weight = ((label == "positive") + said_positive) / 2, 1.0
+        return Example(
+            text, neutral, source.neutral_weight, positive, positive_weight, source.max_tokens
+        )
+
+    def _unlabelled(self, text: str, said: tuple[float | None, float]) -> Example:
+        """Return an example that aims at what the teacher said."""
+        neutral, positive = said
+        if neutral is None:
+            return Example(text, 0.0, 0.0, positive, 1.0)
+        return Example(text, neutral, 1.0, positive, max(1 - neutral, NEUTRAL_SIDE_WEIGHT))
+
+    def _written(self) -> list[Example]:
+        """Return the texts that no file holds, and those in other languages."""
+        counts, rng = self._run.written, self._rng
+        examples = []
+        for name, count in (
+            ("facts", counts.facts),
+            ("sided_facts", counts.sided_facts),
+            ("opinion_questions", counts.opinion_questions),
+        ):
+            patterns = templates.patterns(name)
+            for label, listed in patterns.items():
+                written = templates.write(listed, count // len(patterns), rng)
+                examples += [three(text, WRITTEN[label]) for text in written]
+        foreign = [text for _, text in self._read(LANGUAGES)] if counts.languages else []
+        examples += [three(text, CANNOT_SAY) for text in self._choose(foreign, counts.languages)]
+        examples += [three(self._nonsense(), CANNOT_SAY) for _ in range(counts.unknown)]
+        return examples + self._emoji_alone(counts.emoji_alone)
+
+    def _nonsense(self) -> str:
+        """Return one to eight words of letters at random, or of signs without a token."""
+        starts = self._rng.choice([0x62, 0x2200, 0x2500, 0x1D400, 0x13000, 0x12000])
+        words = [
+            "".join(chr(starts + letter) for letter in self._rng.integers(0, 24, length))
+            for length in self._rng.integers(1, 9, self._rng.integers(1, 9))
         ]
+        return " ".join(words)
 
-    def _draw(self, rows: list[tuple[str, str]], count: int) -> list[tuple[str, str]]:
-        """Return as many rows with a positive label as without."""
-        drawn: list[tuple[str, str]] = []
-        for positive in (False, True):
-            of_side = [row for row in rows if (row[0] == "positive") is positive]
-            drawn += self._choose(of_side, count // 2)
-        return drawn
+    def _emoji_alone(self, count: int) -> list[Example]:
+        """Return each emoji in turn, once or more, sometimes with its name or with a skin tone."""
+        signs = [(sign, target) for target, group in emoji.EMOJI.items() for sign in group]
+        signs += [(sign, target) for target, group in emoji.EMOTICONS.items() for sign in group]
+        examples = []
+        for number in range(count):
+            sign, target = signs[number % len(signs)]
+            text = sign * int(self._rng.choice((1, 2, 3, 5), p=(0.4, 0.25, 0.25, 0.1)))
+            if sign in emoji.TONED and self._rng.random() < 0.5:  # noqa: PLR2004
+                text = sign + self._pick(emoji.SKIN_TONES)
+            examples.append(three(text, target))
+        return examples
 
-    def _choose(self, choices: Sequence[T] | np.ndarray, count: int) -> list[T]:
+    def _with_emoji(self, examples: list[Example]) -> list[Example]:
+        """Return labelled examples with an emoji beside their words.
+
+        One that says what the text says makes it surer. A neutral text takes the emoji's side.
+        """
+        short = [
+            example
+            for example in examples
+            if example.neutral_weight == 1 and len(example.text.split()) < 30  # noqa: PLR2004
+        ]
+        groups = list(emoji.EMOJI.items()) + list(emoji.EMOTICONS.items())
+        mixed = []
+        for example in self._choose(short, self._run.written.emoji_in_texts):
+            target, group = groups[self._rng.integers(len(groups))]
+            negative, neutral, positive = target
+            side = positive / (negative + positive)
+            apart = abs(example.positive - side) > 0.5  # noqa: PLR2004
+            if example.neutral < 0.5 and neutral < 0.5 and apart:  # noqa: PLR2004
+                continue
+            if example.neutral >= 0.5:  # noqa: PLR2004
+                # The words say nothing, so the emoji says most.
+                said = replace(example, neutral=(neutral + 0.15) / 1.15, positive=side)
+                said = replace(said, positive_weight=max(1 - said.neutral, NEUTRAL_SIDE_WEIGHT))
+            else:
+                said = replace(example, neutral=example.neutral if neutral > 0.5 else 0.04)  # noqa: PLR2004
+            mixed.append(replace(said, text=self._beside(example.text, self._pick(group))))
+        return mixed
+
+    def _beside(self, text: str, sign: str) -> str:
+        signs = sign * int(self._rng.choice((1, 2, 3), p=(0.6, 0.25, 0.15)))
+        match self._rng.choice(4, p=(0.6, 0.15, 0.15, 0.1)):
+            case 0:
+                return f"{text} {signs}"
+            case 1:
+                return f"{text}{signs}"
+            case 2:
+                return f"{signs} {text}"
+            case _:
+                return f"{text.rstrip('.!? ')} {signs}"
+
+    def _sentences(self, files: tuple[str, ...]) -> list[str]:
+        """Return distinct sentences of files, long enough to mean something."""
+        found = {
+            letters(sentence): sentence
+            for file in files
+            for _, text in self._choose(self._read(file), MAX_SENTENCES // len(files))
+            for sentence in SENTENCE_END.split(text)
+            if 4 <= len(sentence.split()) <= 35  # noqa: PLR2004
+        }
+        return list(found.values())
+
+    def _draw(self, rows: list[str], count: int) -> list[str]:
+        """Return so many rows, some of them again where there are too few."""
+        if count == EVERY:
+            return rows
+        drawn = rows * (count // len(rows)) if rows else []
+        return drawn + self._choose(rows, count - len(drawn))
+
+    def _choose(self, choices: Sequence[T], count: int) -> list[T]:
         """Return so many distinct choices, or all where there are fewer."""
         chosen = self._rng.choice(len(choices), min(count, len(choices)), replace=False)
         return [choices[index] for index in chosen]
+
+    def _pick(self, choices: Sequence[T]) -> T:
+        return choices[int(self._rng.integers(len(choices)))]
 
     def _vary(self, text: str) -> str:
         """Return the same words in another of the ways that people and corpora write them.
@@ -141,12 +280,21 @@ class Mixture:
         Treebank corpora split "doesn't" into "does n't", and people on phones write "doesnt". An
         uncased tokenizer sees three different words, and the meaning depends on that word.
         """
-        match self._rng.choice(4, p=(0.45, 0.25, 0.22, 0.08)):
+        match self._rng.choice(5, p=(0.3, 0.2, 0.12, 0.08, 0.3)):
             case 1:
                 return re.sub(r"(\w)n't\b", r"\1 n't", text)
             case 2:
                 return re.sub(r"(\w) (n't|'s|'re|'ve|'ll|'d|'m)\b", r"\1\2", text)
             case 3:
                 return re.sub(r"(\w) ?(n?)'(t|s|re|ve|ll|m)\b", r"\1\2\3", text).rstrip(" .!")
+            case 4:
+                return joined(text)
             case _:
                 return text
+
+
+def joined(text: str) -> str:
+    """Return a tokenised text as people write it: "it 's fun , really ." is "it's fun, really."."""
+    for pattern, replacement in _TOKENISED:
+        text = pattern.sub(replacement, text)
+    return text

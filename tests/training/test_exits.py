@@ -1,0 +1,57 @@
+"""A folder with exits: transformers' pipeline is its full depth, and early answers its heads'."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+from tokenizers import Tokenizer
+
+from tests.training.conftest import SHORT_TEXTS
+from training.exits import WithExits, load, save
+from training.forms import compiled_form, probabilities, read_graph, torch_form
+
+TEMPERATURES = [0.5, 2.0]
+
+
+@pytest.fixture
+def folder(answering: tuple[WithExits, Tokenizer], three_labels: Path, tmp_path: Path) -> Path:
+    model, tokenizer = answering
+    settings = three_labels / "tokenizer_config.json"
+    save(
+        model, tokenizer, settings=settings, out=tmp_path, temperatures=TEMPERATURES, confidence=0.8
+    )
+    return tmp_path
+
+
+def test_a_saved_model_gives_cooled_logits_at_each_depth(
+    answering: tuple[WithExits, Tokenizer], folder: Path
+) -> None:
+    cooled = torch_form(*answering)(SHORT_TEXTS) / np.array(TEMPERATURES)[:, None, None]
+    assert torch_form(*load(folder))(SHORT_TEXTS) == pytest.approx(cooled, abs=0.05)
+    assert json.loads((folder / "config.json").read_text())["exits"] == {
+        "layers": [1],
+        "confidence": 0.8,
+    }
+
+
+def test_the_pipeline_is_the_full_depth(folder: Path) -> None:
+    pipeline = transformers.pipeline("text-classification", model=str(folder), top_k=None)
+    said = probabilities(torch_form(*load(folder))(SHORT_TEXTS))[-1]
+    for text, expected in zip(SHORT_TEXTS, said, strict=True):
+        (scores,) = pipeline([text])
+        scored = {each["label"]: each["score"] for each in scores}
+        assert [scored[label] for label in ("NEGATIVE", "NEUTRAL", "POSITIVE")] == pytest.approx(
+            expected.tolist(), abs=1e-4
+        )
+
+
+def test_the_graph_answers_at_each_depth_the_full_one_first(folder: Path) -> None:
+    graph = read_graph(folder)
+    assert [output.get_any_name() for output in graph.outputs] == ["logits", "logits_1"]
+    _, tokenizer = load(folder)
+    expected = torch_form(*load(folder))(SHORT_TEXTS)
+    assert compiled_form(graph, tokenizer)(SHORT_TEXTS) == pytest.approx(expected, abs=1e-3)
