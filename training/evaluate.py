@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.exits import load
-from training.forms import compiled_form, read_int8, torch_form
+from training.forms import compiled_form, graph_of, read_int8
 from training.measures import LAYERS_FILES, LINES, ask, development, first_sure
 
 if TYPE_CHECKING:
@@ -102,12 +102,9 @@ def main() -> None:
     parser.add_argument("--int8", action="store_true", help="measure the folder's int8 form")
     arguments = parser.parse_args()
     model, tokenizer = load(arguments.model)
-    if arguments.int8:
-        form = compiled_form(read_int8(arguments.model), tokenizer)
-    else:
-        form = torch_form(model, tokenizer)
+    graph = read_int8(arguments.model) if arguments.int8 else graph_of(model)
     rows = development(arguments.data)
-    said = ask(form, rows)
+    said = ask(compiled_form(graph, tokenizer), rows)
     confidence = model.model.config.exits["confidence"]
     print(table(said, rows, model.depths, confidence))
     print()

@@ -1,23 +1,20 @@
-"""Compute texts with a model, in torch or as OpenVINO has compiled it."""
+"""Compute texts with a model that OpenVINO has compiled."""
 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openvino
-import torch
-from safetensors.numpy import load_file
 
-from training.exits import HEADS
 from training.graph import build
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from tokenizers import Tokenizer
 
     from training.exits import WithExits
@@ -28,18 +25,6 @@ BATCH_TOKENS = 4_096
 
 # Texts to logits, float64 [depths, texts, labels], the lowest depth first.
 Form = Callable[[list[str]], np.ndarray]
-
-
-def torch_form(model: WithExits, tokenizer: Tokenizer) -> Form:
-    """Return the model in float32 on torch."""
-
-    @torch.inference_mode()
-    def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        answers = model(torch.from_numpy(ids), torch.from_numpy(mask))
-        return np.stack([logits.float().numpy() for logits in answers])
-
-    model.eval()
-    return functools.partial(_in_batches, run, tokenizer)
 
 
 def compiled_form(model: openvino.Model, tokenizer: Tokenizer, precision: str = "f32") -> Form:
@@ -59,18 +44,22 @@ def compiled_form(model: openvino.Model, tokenizer: Tokenizer, precision: str = 
     return functools.partial(_in_batches, run, tokenizer)
 
 
-def read_graph(folder: Path) -> openvino.Model:
-    """Return the folder's model in float32 for OpenVINO: ids and mask in, logits of each depth out.
+def graph_of(answering: WithExits) -> openvino.Model:
+    """Return the model in float32 for OpenVINO: ids and mask in, logits of each depth out.
 
     The full depth is the first output.
     """
-    config = json.loads((folder / "config.json").read_text())
+    config = answering.model.config
     return build(
-        load_file(folder / "model.safetensors"),
-        heads=config["num_attention_heads"],
-        epsilon=config["layer_norm_eps"],
-        exits=load_file(folder / HEADS),
+        _arrays(answering.model),
+        heads=config.num_attention_heads,
+        epsilon=config.layer_norm_eps,
+        exits=_arrays(answering.heads),
     )
+
+
+def _arrays(module: torch.nn.Module) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in module.state_dict().items()}
 
 
 def read_int8(folder: Path) -> openvino.Model:

@@ -27,7 +27,7 @@ from openvino import opset13
 from training.data import read_rows, train_file
 from training.evaluate import compare, table
 from training.exits import load
-from training.forms import INT8, compiled_form, read_graph, read_int8, torch_form
+from training.forms import INT8, compiled_form, graph_of, read_int8
 from training.graph import left_as_it_is
 from training.measures import ask, development
 
@@ -87,7 +87,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder: Path = arguments.model
     reference, tokenizer = load(folder)
-    model = read_graph(folder)
+    model = graph_of(reference)
     names = [node.get_friendly_name() for node in model.get_ops()]
     quantized = nncf.quantize(
         model.clone(),
@@ -104,7 +104,7 @@ def main() -> None:
     print(f"{xml.with_suffix('.bin').stat().st_size / 1e6:.1f} MB")
     rows = development(arguments.data)
     forms = {
-        "f32": ask(torch_form(reference, tokenizer), rows),
+        "f32": ask(compiled_form(model, tokenizer), rows),
         "bf16": ask(compiled_form(model, tokenizer, "bf16"), rows),
         "int8": ask(compiled_form(read_int8(folder), tokenizer, "bf16"), rows),
     }

@@ -27,7 +27,7 @@ from training.calibrate import exit_confidence, temperatures
 from training.evaluate import layers_table, table
 from training.exits import WithExits, save
 from training.fit import fit, write
-from training.forms import compiled_form, probabilities, read_int8, torch_form
+from training.forms import compiled_form, graph_of, probabilities, read_int8
 from training.measures import development
 from training.mixture import Mixture, Said
 from training.recipe import EXITS, FIRST, SECOND, SURE, TEACHER, Run
@@ -71,7 +71,7 @@ def asks(path: Path, load: Callable[[], tuple[openvino.Model, Tokenizer]]) -> Pr
 
 
 def converted(answering: WithExits) -> openvino.Model:
-    """Return the full depth of a torch model for OpenVINO."""
+    """Return the teacher for OpenVINO."""
     ids = torch.ones(1, 8, dtype=torch.long)
     return openvino.convert_model(
         answering.model.eval(), example_input={"input_ids": ids, "attention_mask": ids}
@@ -89,7 +89,7 @@ def of_both(student: Probabilities, teacher: Probabilities, texts: list[str]) ->
 def finish(student: WithExits, tokenizer: Tokenizer, data: Path, settings: Path, out: Path) -> None:
     """Calibrate the model, save it, and print its tables."""
     rows = development(data)
-    form = torch_form(student, tokenizer)
+    form = compiled_form(graph_of(student), tokenizer)
     logits = {name: form(each.texts) for name, each in rows.items()}
     of_depths = temperatures(logits, rows)
     cooled = np.array(of_depths)[:, None, None]
@@ -138,7 +138,7 @@ def main() -> None:
     mixture = Mixture(data, TEACHER, lambda texts: Said.of(two_labels(texts)))
     teacher.load_state_dict(trained(teacher, its_tokenizer, TEACHER, mixture, work))
 
-    first = asks(work / "answers" / "first.tsv", lambda: (converted(student), tokenizer))
+    first = asks(work / "answers" / "first.tsv", lambda: (graph_of(student), tokenizer))
     taught = asks(work / "answers" / "teacher.tsv", lambda: (converted(teacher), its_tokenizer))
     mixture = Mixture(data, SECOND, lambda texts: Said.of(of_both(first, taught, texts)))
     student.load_state_dict(trained(student, tokenizer, SECOND, mixture, work))

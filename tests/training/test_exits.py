@@ -7,14 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from tokenizers import Tokenizer
 
 from tests.training.conftest import SHORT_TEXTS
 from training.exits import WithExits, load, save
-from training.forms import compiled_form, probabilities, read_graph, torch_form
+from training.forms import compiled_form, graph_of, probabilities
 
 TEMPERATURES = [0.5, 2.0]
+
+
+@torch.inference_mode()
+def in_torch(model: WithExits, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
+    """Return logits [depths, texts, labels], each text computed alone."""
+    answers = []
+    for text in texts:
+        ids = torch.tensor([tokenizer.encode(text).ids])
+        answers.append(torch.stack(model(ids, torch.ones_like(ids))))
+    return torch.cat(answers, dim=1).numpy()
 
 
 @pytest.fixture
@@ -30,8 +41,8 @@ def folder(answering: tuple[WithExits, Tokenizer], three_labels: Path, tmp_path:
 def test_a_saved_model_gives_cooled_logits_at_each_depth(
     answering: tuple[WithExits, Tokenizer], folder: Path
 ) -> None:
-    cooled = torch_form(*answering)(SHORT_TEXTS) / np.array(TEMPERATURES)[:, None, None]
-    assert torch_form(*load(folder))(SHORT_TEXTS) == pytest.approx(cooled, abs=0.05)
+    cooled = in_torch(*answering, SHORT_TEXTS) / np.array(TEMPERATURES)[:, None, None]
+    assert in_torch(*load(folder), SHORT_TEXTS) == pytest.approx(cooled, abs=0.05)
     assert json.loads((folder / "config.json").read_text())["exits"] == {
         "layers": [1],
         "confidence": 0.8,
@@ -40,7 +51,7 @@ def test_a_saved_model_gives_cooled_logits_at_each_depth(
 
 def test_the_pipeline_is_the_full_depth(folder: Path) -> None:
     pipeline = transformers.pipeline("text-classification", model=str(folder), top_k=None)
-    said = probabilities(torch_form(*load(folder))(SHORT_TEXTS))[-1]
+    said = probabilities(in_torch(*load(folder), SHORT_TEXTS))[-1]
     for text, expected in zip(SHORT_TEXTS, said, strict=True):
         (scores,) = pipeline([text])
         scored = {each["label"]: each["score"] for each in scores}
@@ -50,8 +61,8 @@ def test_the_pipeline_is_the_full_depth(folder: Path) -> None:
 
 
 def test_the_graph_answers_at_each_depth_the_full_one_first(folder: Path) -> None:
-    graph = read_graph(folder)
+    model, tokenizer = load(folder)
+    graph = graph_of(model)
     assert [output.get_any_name() for output in graph.outputs] == ["logits", "logits_1"]
-    _, tokenizer = load(folder)
-    expected = torch_form(*load(folder))(SHORT_TEXTS)
+    expected = in_torch(model, tokenizer, SHORT_TEXTS)
     assert compiled_form(graph, tokenizer)(SHORT_TEXTS) == pytest.approx(expected, abs=1e-3)
