@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from training import curve
 from training.exits import load
 from training.forms import compiled_form, graph_of, read_int8
 from training.measures import LAYERS_FILES, LINES, ask, development, first_sure
@@ -15,12 +16,7 @@ from training.measures import LAYERS_FILES, LINES, ask, development, first_sure
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from training.measures import Line, Rows
-
-CURVE_FILES = tuple(
-    line for line in LINES if line.name in {"two way", "mean recall"} and line.bound is not None
-)
-CURVE_CONFIDENCES = (0.0, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+    from training.measures import Rows
 
 
 def table(
@@ -61,17 +57,6 @@ def layers_table(said: Mapping[str, np.ndarray], depths: Sequence[int], confiden
     return "\n".join(lines)
 
 
-def curve(
-    line: Line, said: np.ndarray, labels: np.ndarray, depths: Sequence[int]
-) -> list[tuple[float, float]]:
-    """Return the mean number of layers and the measure at each of CURVE_CONFIDENCES."""
-    points = []
-    for confidence in CURVE_CONFIDENCES:
-        answers, depth = first_sure(said, confidence)
-        points.append((float(np.array(depths)[depth].mean()), line.measure(answers, labels)))
-    return points
-
-
 def compare(forms: Mapping[str, Mapping[str, np.ndarray]], rows: Mapping[str, Rows]) -> str:
     """Return a Markdown table: each line by form at full depth, and labels equal to the first's."""
     first, *others = forms
@@ -100,6 +85,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and dev/")
     parser.add_argument("--model", type=Path, required=True, help="a model folder")
     parser.add_argument("--int8", action="store_true", help="measure the folder's int8 form")
+    parser.add_argument("--curve", type=Path, help="an SVG for accuracy against layers computed")
     arguments = parser.parse_args()
     model, tokenizer = load(arguments.model)
     graph = read_int8(arguments.model) if arguments.int8 else graph_of(model)
@@ -109,6 +95,10 @@ def main() -> None:
     print(table(said, rows, model.depths, confidence))
     print()
     print(layers_table(said, model.depths, confidence))
+    if arguments.curve is not None:
+        print()
+        print(curve.table(said, rows, model.depths))
+        curve.draw(said, rows, model.depths, arguments.curve)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import Write
+from training import curve
 from training import data as files
 from training.calibrate import CALIBRATION_FILES, exit_confidence, fit_temperature
 from training.evaluate import layers_table, table
@@ -80,6 +81,20 @@ def test_the_tables_mark_what_breaks_its_bound() -> None:
         "| sst2_detok.dev | two way | 2000 | 91.5% | **66.67%** | **66.67%** | **66.67%** |"
     )
     assert layers_table(said, [3, 6], 0.75).splitlines()[-1] == "| mean of the three |  |  | 4.50 |"
+
+
+def test_the_curve_goes_from_the_first_depth_to_the_last(tmp_path: Path) -> None:
+    wrong, right = SAID[::-1], np.eye(3)[LABELS] * 0.9 + 0.05
+    said, rows = everywhere(wrong, right)
+    (line,) = [each for each in curve.DRAWN if each.file == "sst3_detok.dev"]
+    found = curve.points(line, said[line.file], rows[line.file].labels, [3, 6])
+    assert found[0] == (3.0, mean_recall(wrong, LABELS))
+    assert found[-1] == (6.0, 1.0)
+
+    curve.draw(said, rows, [3, 6], tmp_path / "curve.svg")
+    assert "sst3_detok, mean recall" in (tmp_path / "curve.svg").read_text()
+    for row in curve.table(said, rows, [3, 6]).splitlines()[2:]:
+        assert row.endswith("100.0% (6.0) |")
 
 
 def test_documents_are_kept_out_by_their_hash(write: Write, data: Path) -> None:
