@@ -27,10 +27,16 @@ BATCH_TOKENS = 4_096
 Form = Callable[[list[str]], np.ndarray]
 
 
-def compiled_form(model: openvino.Model, tokenizer: Tokenizer, precision: str = "f32") -> Form:
+def compiled_form(
+    model: openvino.Model,
+    tokenizer: Tokenizer,
+    *,
+    precision: str = "f32",
+    max_tokens: int = MAX_TOKENS,
+) -> Form:
     """Return a model of OpenVINO's, compiled for the CPU in ``f32`` or ``bf16``.
 
-    Its first output is the full depth.
+    Its first output is the full depth. It reads the first ``max_tokens`` tokens of a text.
     """
     compiled: Any = openvino.Core().compile_model(
         model, "CPU", {"INFERENCE_PRECISION_HINT": precision}
@@ -41,7 +47,7 @@ def compiled_form(model: openvino.Model, tokenizer: Tokenizer, precision: str = 
         full, *exits = compiled.outputs
         return np.stack([answers[output] for output in (*exits, full)])
 
-    return functools.partial(_in_batches, run, tokenizer)
+    return functools.partial(_in_batches, run, tokenizer, max_tokens)
 
 
 def graph_of(answering: WithExits) -> openvino.Model:
@@ -74,12 +80,15 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def _in_batches(
-    run: Callable[[np.ndarray, np.ndarray], np.ndarray], tokenizer: Tokenizer, texts: list[str]
+    run: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    tokenizer: Tokenizer,
+    max_tokens: int,
+    texts: list[str],
 ) -> np.ndarray:
     """Run on ids and mask, int64 of shape [texts, tokens], texts of like length together."""
     encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     encoded = [
-        ids if len(ids) <= MAX_TOKENS else [*ids[: MAX_TOKENS - 1], ids[-1]] for ids in encoded
+        ids if len(ids) <= max_tokens else [*ids[: max_tokens - 1], ids[-1]] for ids in encoded
     ]
     answers: list[np.ndarray] = [np.empty(0)] * len(texts)
     order = sorted(range(len(texts)), key=lambda index: -len(encoded[index]))

@@ -105,8 +105,8 @@ def main() -> None:
     rows = development(arguments.data)
     forms = {
         "f32": ask(compiled_form(model, tokenizer), rows),
-        "bf16": ask(compiled_form(model, tokenizer, "bf16"), rows),
-        "int8": ask(compiled_form(read_int8(folder), tokenizer, "bf16"), rows),
+        "bf16": ask(compiled_form(model, tokenizer, precision="bf16"), rows),
+        "int8": ask(compiled_form(read_int8(folder), tokenizer, precision="bf16"), rows),
     }
     print(compare(forms, rows))
     print(table(forms["int8"], rows, reference.depths, reference.model.config.exits["confidence"]))

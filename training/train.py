@@ -1,5 +1,15 @@
 """Train the embedded model: ``make train DATA=folder``.
 
+1. The model begins from the embedded one of two labels. It gets a third label, tokens for emoji, and
+   a head after some of its lower layers. The model of two labels says which side each text has.
+2. A first student learns three labels. Each exit learns from the labels and from the last layer
+   (self-distillation; Zhang et al. 2019, arXiv:1905.08094).
+3. A teacher, eight times as large, learns the same (Hinton et al. 2015, arXiv:1503.02531).
+4. The first student answers the texts that it is sure of, and the teacher the others. A second
+   student goes on from the first over labels and answers; it is the model.
+5. A temperature for each depth calibrates the scores (Guo et al. 2017, arXiv:1706.04599). It is
+   folded into the depth's last layer, so that a plain softmax gives calibrated probabilities.
+
 Each step leaves a file in the work folder, and a step that has left its file is not done again. So
 after an interruption the same command goes on, inside a training from its last checkpoint.
 """
@@ -37,6 +47,9 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
+# More of a long review costs more than what it adds to a teacher's answer.
+ASKED_TOKENS = 128
+
 Weights = dict[str, Any]
 
 
@@ -64,7 +77,7 @@ def asks(path: Path, load: Callable[[], tuple[openvino.Model, Tokenizer]]) -> Pr
     answers = Answers(path)
 
     def form() -> Probabilities:
-        logits = compiled_form(*load())
+        logits = compiled_form(*load(), max_tokens=ASKED_TOKENS)
         return lambda texts: probabilities(logits(texts)[-1])
 
     return lambda texts: answers.of(texts, form)
