@@ -1,7 +1,7 @@
 """Train the embedded model: ``make train DATA=folder``.
 
-1. The model begins from the embedded one of two labels. It gets a third label, tokens for emoji, and
-   a head after some of its lower layers. The model of two labels says which side each text has.
+1. The model begins from the embedded one of two labels. It gets a third label, tokens for emoji,
+   and a head after some of its lower layers. The model of two labels says each text's side.
 2. A first student learns three labels. Each exit learns from the labels and from the last layer
    (self-distillation; Zhang et al. 2019, arXiv:1905.08094).
 3. A teacher, eight times as large, learns the same (Hinton et al. 2015, arXiv:1503.02531).
