@@ -1,9 +1,10 @@
 """A classifier that also answers after some of its lower layers.
 
-Each exit is a head like the last one: the first token's vector, a dense layer, tanh, and a layer of
-one logit for each label. ``exits.safetensors`` holds the heads in the model's folder, and the entry
-``exits`` of ``config.json`` lists the layers. Transformers reads neither, so its pipeline computes
-the full depth.
+Each exit is a head: the mean of the tokens' vectors, a dense layer, tanh, and a layer of one logit
+for each label. The last head reads the first token's vector instead, but that one hardly differs
+between texts before the fourth layer. ``exits.safetensors`` holds the heads in the model's folder,
+and the entry ``exits`` of ``config.json`` lists the layers. Transformers reads neither, so its
+pipeline computes the full depth.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ class Head(torch.nn.Module):
         self.dense = torch.nn.Linear(width, width)
         self.classifier = torch.nn.Linear(width, labels)
 
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return logits [texts, labels] for vectors [texts, tokens, width]."""
-        logits: torch.Tensor = self.classifier(torch.tanh(self.dense(hidden[:, 0])))
+        real = mask.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * real).sum(dim=1) / real.sum(dim=1)
+        logits: torch.Tensor = self.classifier(torch.tanh(self.dense(mean)))
         return logits
 
 
@@ -51,13 +54,6 @@ class WithExits(torch.nn.Module):
         width, labels = model.config.hidden_size, model.config.num_labels
         self.heads = torch.nn.ModuleDict({str(layer): Head(width, labels) for layer in layers})
 
-    def begin_as_last(self) -> None:
-        """Copy the last head of a BERT model to every exit."""
-        for head in self.heads.values():
-            assert isinstance(head, Head)  # noqa: S101  # torch types it not
-            head.dense.load_state_dict(self.model.bert.pooler.dense.state_dict())
-            head.classifier.load_state_dict(self.model.classifier.state_dict())
-
     @property
     def depths(self) -> list[int]:
         """The layers computed for each answer, lowest first."""
@@ -68,7 +64,7 @@ class WithExits(torch.nn.Module):
         said = self.model(
             input_ids=ids, attention_mask=mask, output_hidden_states=len(self.heads) > 0
         )
-        exits = [head(said.hidden_states[int(layer)]) for layer, head in self.heads.items()]
+        exits = [head(said.hidden_states[int(layer)], mask) for layer, head in self.heads.items()]
         return [*exits, said.logits]
 
 

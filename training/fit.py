@@ -25,6 +25,8 @@ WEIGHT_DECAY = 0.01
 DROPPED = 26  # of 256: the bases were trained with dropout 0.1
 # An exit learns from the labels and, as much, from what the last layer says.
 EXIT_WEIGHT = 0.3
+# The exits' heads begin from nothing, so they learn at so many times the rate of the other weights.
+HEADS_SHARE = 5.0
 CHECKPOINT_SECONDS = 240
 
 NEGATIVE, NEUTRAL, POSITIVE = range(3)
@@ -91,7 +93,9 @@ def parameter_groups(model: WithExits, run: Run) -> list[dict[str, Any]]:
         layer = int(found[1]) if found else 0 if ".embeddings." in name else layers
         # Positions' biases belong to every layer of MPNet, so they stay with the lowest.
         layer = 0 if "relative_attention_bias" in name else layer
-        if run.frozen_layers and layer < run.frozen_layers:
+        if name.startswith("heads."):
+            groups.append({"params": [parameter], "share": HEADS_SHARE})
+        elif run.frozen_layers and layer < run.frozen_layers:
             parameter.requires_grad_(False)
         else:
             groups.append({"params": [parameter], "share": run.layer_decay ** (layers - layer)})

@@ -68,6 +68,9 @@ class _Builder:
         real = ops.unsqueeze(attended, _integers(1, 2))  # [texts, 1, 1, tokens]
         mask = ops.select(ops.greater(real, _integers()), np.float32(0), MASKED)
         hidden = self._embed(ids)
+        # [texts, 1, tokens]: the share of each token in the mean of its text.
+        weight = ops.unsqueeze(ops.convert(attended, "f32"), _integers(1))
+        weight = ops.divide(weight, ops.reduce_sum(weight, _integers(2), keep_dims=True))
         exits = []
         for number in range(self._layers):
             layer = f"bert.encoder.layer.{number}."
@@ -76,15 +79,17 @@ class _Builder:
             head = f"{EXIT}{number + 1}."
             if head + "dense.weight" in self._weights:
                 dense, classifier = head + "dense", head + "classifier"
-                exits.append(self._head(_first_token(hidden), dense, classifier))
+                mean = ops.matmul(weight, hidden, transpose_a=False, transpose_b=False)
+                mean.set_friendly_name(head + "mean")
+                exits.append(self._head(mean, dense, classifier))
                 exits[-1].output(0).set_names({f"logits_{number + 1}"})
         logits = self._head(hidden, "bert.pooler.dense", "classifier")
         logits.output(0).set_names({"logits"})
         return openvino.Model([logits, *exits], [ids, attended], "valence")
 
-    def _head(self, first: openvino.Node, dense: str, classifier: str) -> openvino.Node:
-        """Return logits [texts, labels] from the first tokens, [texts, 1, width]."""
-        pooled = ops.tanh(self._dense(dense, ops.squeeze(first, _integers(1))))
+    def _head(self, read: openvino.Node, dense: str, classifier: str) -> openvino.Node:
+        """Return logits [texts, labels] from one vector for each text, [texts, 1, width]."""
+        pooled = ops.tanh(self._dense(dense, ops.squeeze(read, _integers(1))))
         return self._dense(classifier, pooled)
 
     def _embed(self, ids: openvino.Node) -> openvino.Node:

@@ -140,12 +140,13 @@ def main() -> None:
     two_labels = asks(
         work / "answers" / "start.tsv", lambda: (read_int8(start), read_tokenizer(start))
     )
+    torch.manual_seed(FIRST.seed)
     model, tokenizer = load_start(start)
     student = WithExits(model, EXITS)
-    student.begin_as_last()
     mixture = Mixture(data, FIRST, lambda texts: Said.of(two_labels(texts)))
     student.load_state_dict(trained(student, tokenizer, FIRST, mixture, work))
 
+    torch.manual_seed(TEACHER.seed)
     untrained, its_tokenizer = load_teacher(teacher_folder(work / "teacher-base"))
     teacher = WithExits(untrained, ())
     mixture = Mixture(data, TEACHER, lambda texts: Said.of(two_labels(texts)))

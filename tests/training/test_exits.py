@@ -66,3 +66,16 @@ def test_the_graph_answers_at_each_depth_the_full_one_first(folder: Path) -> Non
     assert [output.get_any_name() for output in graph.outputs] == ["logits", "logits_1"]
     expected = in_torch(model, tokenizer, SHORT_TEXTS)
     assert compiled_form(graph, tokenizer)(SHORT_TEXTS) == pytest.approx(expected, abs=1e-3)
+
+
+def test_an_exit_reads_the_words_and_not_the_padding(
+    answering: tuple[WithExits, Tokenizer],
+) -> None:
+    model, tokenizer = answering
+    encoded = [torch.tensor(tokenizer.encode(text).ids) for text in ("good", "not very bad .")]
+    ids = torch.nn.utils.rnn.pad_sequence(encoded, batch_first=True)
+    mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in encoded], True)
+    with torch.inference_mode():
+        padded, _ = model(ids, mask)
+        alone, _ = model(ids[:1, : len(encoded[0])], mask[:1, : len(encoded[0])])
+    assert padded[0].tolist() == pytest.approx(alone[0].tolist(), abs=1e-5)
