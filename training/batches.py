@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-    from training.mixture import Example
+    from training.example import Example
 
 # Small batches give more steps and a noisier gradient, which helps a small model.
 BATCH_TEXTS = 64

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from training import emoji, templates
 from training.data import LABELS, development_letters, documents, letters, read_rows, train_file
-from training.recipe import EVERY, MAX_TOKENS, Run, Source
+from training.example import NEUTRAL_SIDE_WEIGHT, Example, answered, of_three
+from training.recipe import EVERY, Run, Source
+from training.writer import CANNOT_SAY, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,16 +23,8 @@ LANGUAGES = "other_languages.unlabelled"
 MAX_SENTENCES = 60_000
 # Of the doubt about a label with a side, so much goes to neutral and the rest to the other side.
 DOUBT_IS_NEUTRAL = 0.75
-# A neutral text leans somewhere too: valence keeps its sign from whoever knows sides.
-NEUTRAL_SIDE_WEIGHT = 0.25
-
-# The target of a written text of each label, and of a text that nothing can be said of.
-WRITTEN = {
-    "negative": (0.90, 0.08, 0.02),
-    "neutral": (0.04, 0.92, 0.04),
-    "positive": (0.02, 0.08, 0.90),
-}
-CANNOT_SAY = (0.25, 0.5, 0.25)
+# The words of a sentence that is long enough to mean something, and no paragraph.
+SENTENCE_WORDS = range(4, 36)
 
 T = TypeVar("T")
 
@@ -63,25 +56,6 @@ _TOKENISED = (
 )
 
 
-@dataclass(frozen=True)
-class Example:
-    """A text and the targets of its two questions, each with a weight."""
-
-    text: str
-    neutral: float
-    neutral_weight: float
-    positive: float
-    positive_weight: float
-    max_tokens: int = MAX_TOKENS
-
-
-def three(text: str, target: tuple[float, float, float]) -> Example:
-    """Return an example whose three probabilities are known."""
-    negative, neutral, positive = target
-    side = positive / (negative + positive)
-    return Example(text, neutral, 1.0, side, max(1 - neutral, NEUTRAL_SIDE_WEIGHT))
-
-
 class Mixture:
     """The examples of a run, without any text that measures a model."""
 
@@ -91,6 +65,7 @@ class Mixture:
         self._data = data
         self._run = run
         self._teacher = teacher
+        self._writer = Writer(run.written, self._rng)
         self._held_out = development_letters(data)
 
     def examples(self) -> list[Example]:
@@ -119,9 +94,13 @@ class Mixture:
             for source, label, texts in labelled
             for text in texts
         ]
-        with_emoji = self._with_emoji(examples)
+        written = self._writer.texts() + self._writer.with_emoji(examples)
+        written += [
+            of_three(text, CANNOT_SAY)
+            for text in self._choose(self._foreign(), self._run.languages)
+        ]
         examples += [self._unlabelled(text, next(answers)) for text in sentences]
-        examples += self._written() + with_emoji
+        examples += written
         return [
             replace(example, text=self._vary(example.text))
             for example in examples
@@ -166,87 +145,11 @@ class Mixture:
         neutral, positive = said
         if neutral is None:
             return Example(text, 0.0, 0.0, positive, 1.0)
-        return Example(text, neutral, 1.0, positive, max(1 - neutral, NEUTRAL_SIDE_WEIGHT))
+        return answered(text, neutral, positive)
 
-    def _written(self) -> list[Example]:
-        """Return the texts that no file holds, and those in other languages."""
-        counts, rng = self._run.written, self._rng
-        examples = []
-        for name, count in (
-            ("facts", counts.facts),
-            ("sided_facts", counts.sided_facts),
-            ("opinion_questions", counts.opinion_questions),
-        ):
-            patterns = templates.patterns(name)
-            for label, listed in patterns.items():
-                written = templates.write(listed, count // len(patterns), rng)
-                examples += [three(text, WRITTEN[label]) for text in written]
-        foreign = [text for _, text in self._read(LANGUAGES)] if counts.languages else []
-        examples += [three(text, CANNOT_SAY) for text in self._choose(foreign, counts.languages)]
-        examples += [three(self._nonsense(), CANNOT_SAY) for _ in range(counts.unknown)]
-        return examples + self._emoji_alone(counts.emoji_alone)
-
-    def _nonsense(self) -> str:
-        """Return one to eight words of letters at random, or of signs without a token."""
-        starts = self._rng.choice([0x62, 0x2200, 0x2500, 0x1D400, 0x13000, 0x12000])
-        words = [
-            "".join(chr(starts + letter) for letter in self._rng.integers(0, 24, length))
-            for length in self._rng.integers(1, 9, self._rng.integers(1, 9))
-        ]
-        return " ".join(words)
-
-    def _emoji_alone(self, count: int) -> list[Example]:
-        """Return each emoji in turn, once or more, sometimes with its name or with a skin tone."""
-        signs = [(sign, target) for target, group in emoji.EMOJI.items() for sign in group]
-        signs += [(sign, target) for target, group in emoji.EMOTICONS.items() for sign in group]
-        examples = []
-        for number in range(count):
-            sign, target = signs[number % len(signs)]
-            text = sign * int(self._rng.choice((1, 2, 3, 5), p=(0.4, 0.25, 0.25, 0.1)))
-            if sign in emoji.TONED and self._rng.random() < 0.5:  # noqa: PLR2004
-                text = sign + self._pick(emoji.SKIN_TONES)
-            examples.append(three(text, target))
-        return examples
-
-    def _with_emoji(self, examples: list[Example]) -> list[Example]:
-        """Return labelled examples with an emoji beside their words.
-
-        One that says what the text says makes it surer. A neutral text takes the emoji's side.
-        """
-        short = [
-            example
-            for example in examples
-            if example.neutral_weight == 1 and len(example.text.split()) < 30  # noqa: PLR2004
-        ]
-        groups = list(emoji.EMOJI.items()) + list(emoji.EMOTICONS.items())
-        mixed = []
-        for example in self._choose(short, self._run.written.emoji_in_texts):
-            target, group = groups[self._rng.integers(len(groups))]
-            negative, neutral, positive = target
-            side = positive / (negative + positive)
-            apart = abs(example.positive - side) > 0.5  # noqa: PLR2004
-            if example.neutral < 0.5 and neutral < 0.5 and apart:  # noqa: PLR2004
-                continue
-            if example.neutral >= 0.5:  # noqa: PLR2004
-                # The words say nothing, so the emoji says most.
-                said = replace(example, neutral=(neutral + 0.15) / 1.15, positive=side)
-                said = replace(said, positive_weight=max(1 - said.neutral, NEUTRAL_SIDE_WEIGHT))
-            else:
-                said = replace(example, neutral=example.neutral if neutral > 0.5 else 0.04)  # noqa: PLR2004
-            mixed.append(replace(said, text=self._beside(example.text, self._pick(group))))
-        return mixed
-
-    def _beside(self, text: str, sign: str) -> str:
-        signs = sign * int(self._rng.choice((1, 2, 3), p=(0.6, 0.25, 0.15)))
-        match self._rng.choice(4, p=(0.6, 0.15, 0.15, 0.1)):
-            case 0:
-                return f"{text} {signs}"
-            case 1:
-                return f"{text}{signs}"
-            case 2:
-                return f"{signs} {text}"
-            case _:
-                return f"{text.rstrip('.!? ')} {signs}"
+    def _foreign(self) -> list[str]:
+        """Return texts in other languages, of which nothing can be said."""
+        return [text for _, text in self._read(LANGUAGES)] if self._run.languages else []
 
     def _sentences(self, files: tuple[str, ...]) -> list[str]:
         """Return distinct sentences of files, long enough to mean something."""
@@ -255,7 +158,7 @@ class Mixture:
             for file in files
             for _, text in self._choose(self._read(file), MAX_SENTENCES // len(files))
             for sentence in SENTENCE_END.split(text)
-            if 4 <= len(sentence.split()) <= 35  # noqa: PLR2004
+            if len(sentence.split()) in SENTENCE_WORDS
         }
         return list(found.values())
 
@@ -270,9 +173,6 @@ class Mixture:
         """Return so many distinct choices, or all where there are fewer."""
         chosen = self._rng.choice(len(choices), min(count, len(choices)), replace=False)
         return [choices[index] for index in chosen]
-
-    def _pick(self, choices: Sequence[T]) -> T:
-        return choices[int(self._rng.integers(len(choices)))]
 
     def _vary(self, text: str) -> str:
         """Return the same words in another of the ways that people and corpora write them.

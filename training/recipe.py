@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from training.example import MAX_TOKENS
+
 # After these layers a head answers too.
 EXITS = (2, 3, 4)
-MAX_TOKENS = 64
 # The first student's answers with this score or more need no teacher.
 SURE = 0.8
 EVERY = 1_000_000  # rows: all that there are
@@ -48,14 +49,14 @@ class Sentences:
 
 @dataclass(frozen=True)
 class Written:
-    """How many texts enter a run that no file holds: see templates.py and emoji.py."""
+    """How many texts enter a run that no file holds: see writer.py."""
 
     facts: int = 0
     sided_facts: int = 0
     opinion_questions: int = 0
     emoji_alone: int = 0
-    emoji_in_texts: int = 0
-    languages: int = 0
+    emoji_beside_texts: int = 0
+    emoji_beside_phrases: int = 0
     unknown: int = 0
 
 
@@ -63,8 +64,9 @@ class Written:
 class Run:
     """A training from one seed, with a learning rate that falls in a line.
 
-    ``frozen_layers`` above 0 freezes that many of the lowest layers, and the word vectors. Each
-    layer learns at ``layer_decay`` times the rate of the one above.
+    ``languages`` texts are in other languages. ``frozen_layers`` above 0 freezes that many of the
+    lowest layers, and the word vectors. Each layer learns at ``layer_decay`` times the rate of the
+    one above.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Run:
     sources: tuple[Source, ...]
     written: Written
     sentences: tuple[Sentences, ...] = ()
+    languages: int = 0
     layer_decay: float = 1.0
     frozen_layers: int = 0
 
@@ -127,11 +130,12 @@ FIRST = Run(
         sided_facts=700,
         opinion_questions=1_000,
         emoji_alone=1_300,
-        emoji_in_texts=3_500,
-        languages=5_000,
+        emoji_beside_texts=2_500,
+        emoji_beside_phrases=1_500,
         unknown=250,
     ),
     sentences=REVIEW_SENTENCES,
+    languages=5_000,
 )
 
 # A step takes several times a student's, so it reads less.
@@ -168,6 +172,7 @@ SECOND = Run(
     final_learning_rate=0.0,
     sources=(*FIRST.sources, _sentences_with_stars(3_000)),
     written=FIRST.written,
+    languages=FIRST.languages,
     sentences=(
         Sentences(("yelp10k.train80",), 10_000),
         Sentences(

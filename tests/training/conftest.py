@@ -16,8 +16,8 @@ from tests.support import models
 from training.base import read_tokenizer
 from training.batches import Batch, batches
 from training.data import DEV_FILES
+from training.example import Example
 from training.exits import WithExits
-from training.mixture import Example
 
 HELD_OUT = "This one is held out."
 # The small model has 64 positions.

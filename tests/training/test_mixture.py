@@ -10,14 +10,20 @@ import pytest
 from tests.training.conftest import HELD_OUT, Write
 from training import emoji
 from training.data import PROBE_FILES, PROBES, letters, read_rows
-from training.mixture import Example, Mixture, Said
+from training.example import Example
+from training.mixture import Mixture, Said
 from training.recipe import EVERY, Run, Sentences, Source, Written
 
 NOTHING = Written()
 
 
-def run(*sources: Source, written: Written = NOTHING, sentences: tuple[Sentences, ...] = ()) -> Run:
-    return Run("any", 1, 1e-4, 0.0, sources, written, sentences)
+def run(
+    *sources: Source,
+    written: Written = NOTHING,
+    sentences: tuple[Sentences, ...] = (),
+    languages: int = 0,
+) -> Run:
+    return Run("any", 1, 1e-4, 0.0, sources, written, sentences, languages)
 
 
 def two_labels(texts: list[str]) -> Said:
@@ -99,10 +105,10 @@ def test_written_texts_hold_no_probe(write: Write, data: Path) -> None:
         sided_facts=100,
         opinion_questions=300,
         emoji_alone=900,
-        languages=2,
+        emoji_beside_phrases=600,
         unknown=20,
     )
-    written = Mixture(data, run(written=counts), two_labels).examples()
+    written = Mixture(data, run(written=counts, languages=2), two_labels).examples()
     probes = {
         letters(text) for name in PROBE_FILES for _, text in read_rows(PROBES / f"{name}.tsv")
     }
@@ -115,7 +121,7 @@ def test_written_texts_hold_no_probe(write: Write, data: Path) -> None:
 
 def test_an_emoji_gives_a_neutral_text_its_side(rows: Path) -> None:
     source = Source("rows", neutral=500)
-    mixture = Mixture(rows, run(source, written=Written(emoji_in_texts=500)), two_labels)
+    mixture = Mixture(rows, run(source, written=Written(emoji_beside_texts=500)), two_labels)
     sad = {sign for target, group in emoji.EMOJI.items() if target[0] > 0.9 for sign in group}
     beside = [
         example
