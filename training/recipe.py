@@ -171,7 +171,16 @@ SECOND = Run(
     learning_rate=5e-5,
     final_learning_rate=0.0,
     sources=(*FIRST.sources, _sentences_with_stars(3_000)),
-    written=FIRST.written,
+    # Short texts cost little, and some signs need more than a few to be learned.
+    written=Written(
+        facts=1_200,
+        sided_facts=800,
+        opinion_questions=1_600,
+        emoji_alone=3_000,
+        emoji_beside_texts=3_000,
+        emoji_beside_phrases=3_000,
+        unknown=250,
+    ),
     languages=FIRST.languages,
     sentences=(
         Sentences(("yelp10k.train80",), 10_000),
