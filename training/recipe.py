@@ -14,7 +14,7 @@ from training.example import MAX_TOKENS
 
 # After these layers a head answers too.
 EXITS = (2, 3, 4)
-# The first student's answers with this score or more need no teacher.
+# The first student's answers with a side and this score or more need no teacher.
 SURE = 0.8
 EVERY = 1_000_000  # rows: all that there are
 

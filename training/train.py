@@ -5,7 +5,7 @@
 2. A first student learns three labels. Each exit learns from the labels and from the last layer
    (self-distillation; Zhang et al. 2019, arXiv:1905.08094).
 3. A teacher, eight times as large, learns the same (Hinton et al. 2015, arXiv:1503.02531).
-4. The first student answers the texts that it is sure of, and the teacher the others. A second
+4. The first student answers the texts whose side it is sure of, and the teacher the others. A second
    student goes on from the first over labels and answers; it is the model.
 5. A temperature for each depth calibrates the scores (Guo et al. 2017, arXiv:1706.04599). It is
    folded into the depth's last layer, so that a plain softmax gives calibrated probabilities.
@@ -38,7 +38,7 @@ from training.evaluate import layers_table, table
 from training.exits import WithExits, save
 from training.fit import fit, write
 from training.forms import compiled_form, graph_of, probabilities, read_int8
-from training.measures import development
+from training.measures import NEUTRAL, development
 from training.mixture import Mixture, Said
 from training.recipe import EXITS, FIRST, SECOND, SURE, TEACHER, Run
 
@@ -92,9 +92,12 @@ def converted(answering: WithExits) -> openvino.Model:
 
 
 def of_both(student: Probabilities, teacher: Probabilities, texts: list[str]) -> np.ndarray:
-    """Return the teacher's answers to the texts that the student doubts, and its own to others."""
+    """Return the student's answers where it is sure of a side, and the teacher's elsewhere.
+
+    The student calls too many sentences of reviews neutral, so its word on that does not count.
+    """
     said = student(texts)
-    doubtful = np.flatnonzero(said.max(axis=1) < SURE)
+    doubtful = np.flatnonzero(np.delete(said, NEUTRAL, axis=1).max(axis=1) < SURE)
     said[doubtful] = teacher([texts[index] for index in doubtful])
     return said
 

@@ -46,20 +46,21 @@ def test_a_run_that_has_ended_is_not_done_again(
     assert torch.equal(again["heads.1.dense.weight"], weights["heads.1.dense.weight"])
 
 
-def test_the_teacher_is_asked_where_the_student_doubts() -> None:
-    sure, unsure, taught = [0.05, 0.1, 0.85], [0.3, 0.4, 0.3], [0.9, 0.1, 0.0]
+def test_the_teacher_is_asked_where_the_student_is_sure_of_no_side() -> None:
+    sure, taught = [0.05, 0.1, 0.85], [0.9, 0.1, 0.0]
+    says = {"plain": sure, "odd": [0.3, 0.3, 0.4], "neutral": [0.05, 0.9, 0.05]}
     asked: list[str] = []
 
     def student(texts: list[str]) -> np.ndarray:
-        return np.array([sure if text == "plain" else unsure for text in texts])
+        return np.array([says[text] for text in texts])
 
     def teacher(texts: list[str]) -> np.ndarray:
         asked.extend(texts)
         return np.array([taught] * len(texts))
 
-    said = of_both(student, teacher, ["plain", "odd", "plain"])
-    assert said.tolist() == [sure, taught, sure]
-    assert asked == ["odd"]
+    said = of_both(student, teacher, ["plain", "odd", "plain", "neutral"])
+    assert said.tolist() == [sure, taught, sure, taught]
+    assert asked == ["odd", "neutral"]
 
 
 def test_a_model_that_answers_is_loaded_for_new_texts_alone(
