@@ -5,8 +5,8 @@
 2. A first student learns three labels. Each exit learns from the labels and from the last layer
    (self-distillation; Zhang et al. 2019, arXiv:1905.08094).
 3. A teacher, eight times as large, learns the same (Hinton et al. 2015, arXiv:1503.02531).
-4. The first student answers the texts whose side it is sure of, and the teacher the others. A second
-   student goes on from the first over labels and answers; it is the model.
+4. The first student answers the texts whose side it is sure of, and the teacher the others. A
+   second student goes on from the first over labels and answers; it is the model.
 5. A temperature for each depth calibrates the scores (Guo et al. 2017, arXiv:1706.04599). It is
    folded into the depth's last layer, so that a plain softmax gives calibrated probabilities.
 
