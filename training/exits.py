@@ -99,7 +99,8 @@ def save(
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     tokenizer.save(str(out / "tokenizer.json"))
     shutil.copyfile(settings, out / "tokenizer_config.json")
-    (out / "model.safetensors").chmod(0o644)  # save_pretrained makes it readable to its owner alone
+    for name in ("model.safetensors", HEADS):
+        (out / name).chmod(0o644)  # safetensors makes them readable to their owner alone
 
 
 def load(folder: Path) -> tuple[WithExits, Tokenizer]:

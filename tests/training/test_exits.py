@@ -49,6 +49,11 @@ def test_a_saved_model_gives_cooled_logits_at_each_depth(
     }
 
 
+def test_everyone_may_read_the_folder(folder: Path) -> None:
+    for name in ("model.safetensors", "exits.safetensors"):
+        assert (folder / name).stat().st_mode & 0o777 == 0o644
+
+
 def test_the_pipeline_is_the_full_depth(folder: Path) -> None:
     pipeline = transformers.pipeline("text-classification", model=str(folder), top_k=None)
     said = probabilities(in_torch(*load(folder), SHORT_TEXTS))[-1]
