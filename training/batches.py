@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tokenizers import Tokenizer
 
-    from training.mixture import Example
+    from training.example import Example
 
 # Small batches give more steps and a noisier gradient, which helps a small model.
 BATCH_TEXTS = 64
@@ -31,11 +33,21 @@ def head_and_tail(ids: list[int], max_tokens: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Batch:
-    """Texts of like length: ids and mask of shape [texts, tokens], and targets of shape [texts]."""
+    """Texts of like length: ids and mask of shape [texts, tokens], targets of shape [texts].
+
+    ``neutral`` is the probability that a text is neutral, ``positive`` that its side is positive.
+    """
 
     ids: torch.Tensor
     mask: torch.Tensor
+    neutral: torch.Tensor
+    neutral_weight: torch.Tensor
     positive: torch.Tensor
+    positive_weight: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return Batch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 def batches(examples: list[Example], tokenizer: Tokenizer, rng: np.random.Generator) -> list[Batch]:
@@ -46,7 +58,7 @@ def batches(examples: list[Example], tokenizer: Tokenizer, rng: np.random.Genera
             tokenizer.encode_batch([example.text for example in examples]), examples, strict=True
         )
     ]
-    # Jitter gives an example other neighbours in every epoch.
+    # Jitter gives an example other neighbours in every run.
     lengths = np.array([len(ids) for ids in encoded]) + rng.uniform(0, 2, len(encoded))
     groups: list[list[int]] = [[]]
     for index in np.argsort(-lengths):
@@ -57,14 +69,24 @@ def batches(examples: list[Example], tokenizer: Tokenizer, rng: np.random.Genera
         groups[-1].append(int(index))
     rng.shuffle(groups)
     return [
-        Batch(
-            ids=torch.nn.utils.rnn.pad_sequence(
-                [torch.tensor(encoded[i]) for i in group], batch_first=True
-            ),
-            mask=torch.nn.utils.rnn.pad_sequence(
-                [torch.ones(len(encoded[i]), dtype=torch.long) for i in group], batch_first=True
-            ),
-            positive=torch.tensor([examples[i].positive for i in group]),
-        )
+        _batch([encoded[index] for index in group], [examples[index] for index in group])
         for group in groups
+        if group
     ]
+
+
+def _batch(encoded: list[list[int]], examples: list[Example]) -> Batch:
+    def padded(rows: list[torch.Tensor]) -> torch.Tensor:
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+    def floats(values: Iterable[float]) -> torch.Tensor:
+        return torch.tensor(list(values), dtype=torch.float32)
+
+    return Batch(
+        ids=padded([torch.tensor(ids) for ids in encoded]),
+        mask=padded([torch.ones(len(ids), dtype=torch.long) for ids in encoded]),
+        neutral=floats(example.neutral for example in examples),
+        neutral_weight=floats(example.neutral_weight for example in examples),
+        positive=floats(example.positive for example in examples),
+        positive_weight=floats(example.positive_weight for example in examples),
+    )

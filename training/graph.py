@@ -6,6 +6,8 @@ with less work than its traced form:
 * The head reads the first token alone, so the last layer computes only keys and values for the
   others.
 * Attention is two products and a softmax with names, so that quantization can skip them.
+* Each exit's head answers beside the last one, from the same layers. The full depth is the first
+  output, ``logits``; the exit after the second layer is ``logits_2``.
 * All tokens are of type 0, whose row is added to the table of positions. The scale of attention is
   part of the query's weights. The mask has one number for each token.
 """
@@ -25,14 +27,30 @@ if TYPE_CHECKING:
 MASKED = np.float32(-1e4)
 # The products of attention, by name.
 SCORES, CONTEXT = "attention_scores", "attention_context"
-# Quantization skips the nodes whose names end so. The last two compute one token of a text: they
-# cost almost nothing, and their error is the score's.
-LEFT_AS_THEY_ARE = (SCORES, CONTEXT, "bert.pooler.dense", "classifier")
+EXIT = "exits."
+# Quantization skips the nodes whose names end so, and the exits' heads. The heads compute one token
+# of a text: they cost almost nothing, and their error is the score's.
+_LEFT_AS_THEY_ARE = (SCORES, CONTEXT, "bert.pooler.dense", "classifier")
 
 
-def build(weights: Mapping[str, np.ndarray], *, heads: int, epsilon: float) -> openvino.Model:
-    """Return a model from ids and mask, int64 [texts, tokens], to logits [texts, labels]."""
-    return _Builder(weights, heads, epsilon).build()
+def left_as_it_is(name: str) -> bool:
+    """Return whether quantization skips the node of this name."""
+    return name.endswith(_LEFT_AS_THEY_ARE) or name.startswith(EXIT)
+
+
+def build(
+    weights: Mapping[str, np.ndarray],
+    *,
+    heads: int,
+    epsilon: float,
+    exits: Mapping[str, np.ndarray] | None = None,
+) -> openvino.Model:
+    """Return a model from ids and mask, int64 [texts, tokens], to logits [texts, labels].
+
+    ``exits`` holds the weights of the exits' heads, their names beginning with the layer.
+    """
+    named = {EXIT + name: array for name, array in (exits or {}).items()}
+    return _Builder({**weights, **named}, heads, epsilon).build()
 
 
 class _Builder:
@@ -50,15 +68,29 @@ class _Builder:
         real = ops.unsqueeze(attended, _integers(1, 2))  # [texts, 1, 1, tokens]
         mask = ops.select(ops.greater(real, _integers()), np.float32(0), MASKED)
         hidden = self._embed(ids)
+        # [texts, 1, tokens]: the share of each token in the mean of its text.
+        weight = ops.unsqueeze(ops.convert(attended, "f32"), _integers(1))
+        weight = ops.divide(weight, ops.reduce_sum(weight, _integers(2), keep_dims=True))
+        exits = []
         for number in range(self._layers):
             layer = f"bert.encoder.layer.{number}."
             asking = _first_token(hidden) if number == self._layers - 1 else hidden
             hidden = self._layer(layer, asking, hidden, mask)
-        first = ops.squeeze(hidden, _integers(1))
-        pooled = ops.tanh(self._dense("bert.pooler.dense", first))
-        logits = self._dense("classifier", pooled)
+            head = f"{EXIT}{number + 1}."
+            if head + "dense.weight" in self._weights:
+                dense, classifier = head + "dense", head + "classifier"
+                mean = ops.matmul(weight, hidden, transpose_a=False, transpose_b=False)
+                mean.set_friendly_name(head + "mean")
+                exits.append(self._head(mean, dense, classifier))
+                exits[-1].output(0).set_names({f"logits_{number + 1}"})
+        logits = self._head(hidden, "bert.pooler.dense", "classifier")
         logits.output(0).set_names({"logits"})
-        return openvino.Model([logits], [ids, attended], "valence")
+        return openvino.Model([logits, *exits], [ids, attended], "valence")
+
+    def _head(self, read: openvino.Node, dense: str, classifier: str) -> openvino.Node:
+        """Return logits [texts, labels] from one vector for each text, [texts, 1, width]."""
+        pooled = ops.tanh(self._dense(dense, ops.squeeze(read, _integers(1))))
+        return self._dense(classifier, pooled)
 
     def _embed(self, ids: openvino.Node) -> openvino.Node:
         tables = {

@@ -9,128 +9,167 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from training.data import DEV_FILES, letters, read_rows
-from training.recipe import DOUBT_LOG_ODDS, MAX_TOKENS
+from training.data import LABELS, development_letters, documents, letters, read_rows, train_file
+from training.example import NEUTRAL_SIDE_WEIGHT, Example, answered, of_three
+from training.recipe import EVERY, Run, Source
+from training.writer import CANNOT_SAY, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from training.recipe import Run, Unlabelled
-
-# A source keeps at most so many sentences; more would only take longer to search.
-MAX_SENTENCES = 160_000
+LANGUAGES = "other_languages.unlabelled"
+# Sentences of a review's files are searched up to this many; more would only take longer.
+MAX_SENTENCES = 60_000
+# Of the doubt about a label with a side, so much goes to neutral and the rest to the other side.
+DOUBT_IS_NEUTRAL = 0.75
+# The words of a sentence that is long enough to mean something, and no paragraph.
+SENTENCE_WORDS = range(4, 36)
 
 T = TypeVar("T")
-# The log-odds of POSITIVE that a model gives to each text.
-LogOdds = Callable[[list[str]], np.ndarray]
-
-_SIGN = {"positive": 1, "neutral": 0, "negative": -1}
-_SENTENCE_END = re.compile(r'(?<=[.!?])\s+(?=[A-Z"])')
 
 
 @dataclass(frozen=True)
-class Example:
-    """A text, and its target: a probability of POSITIVE in [0, 1]."""
+class Said:
+    """A teacher's answers to both questions, [texts]; one of two labels cannot answer the first."""
 
-    text: str
-    positive: float
-    max_tokens: int
+    neutral: np.ndarray | None
+    positive: np.ndarray
 
-
-def _fits(text: str) -> bool:
-    """Return whether a text is long enough to mean something, and short enough for a sentence."""
-    return 4 <= len(text.split()) <= 35  # noqa: PLR2004
-
-
-def _probabilities(log_odds: np.ndarray) -> list[float]:
-    """Return probabilities, never quite 0 or 1, since the sentences have no labels."""
-    return list(1 / (1 + np.exp(-np.clip(log_odds, -5, 5))))
+    @classmethod
+    def of(cls, probabilities: np.ndarray) -> Said:
+        """Return the answers that probabilities of two or three labels hold."""
+        negative, positive = probabilities[:, 0], probabilities[:, -1]
+        neutral = probabilities[:, 1] if probabilities.shape[1] == len(LABELS) else None
+        return cls(neutral, positive / (negative + positive))
 
 
-def softened(examples: list[Example], teacher: LogOdds) -> list[Example]:
-    """Return the examples with the mean of label and teacher's probability for a target."""
-    said = _probabilities(teacher([example.text for example in examples]))
-    return [
-        replace(example, positive=(example.positive + probability) / 2)
-        for example, probability in zip(examples, said, strict=True)
-    ]
+Teacher = Callable[[list[str]], Said]
+
+SENTENCE_END = re.compile(r'(?<=[.!?])\s+(?=[A-Z"])')
+_TOKENISED = (
+    (re.compile(r" ([.,!?;:%)\]}]|n't|'s|'re|'ve|'ll|'d|'m)(?=\W|$)"), r"\1"),
+    (re.compile(r"([(\[{$]) "), r"\1"),
+    (re.compile(r"-lrb- ?", re.IGNORECASE), "("),
+    (re.compile(r" ?-rrb-", re.IGNORECASE), ")"),
+    (re.compile(r"(``|'') ?"), '"'),
+)
 
 
 class Mixture:
-    """The examples of a run, without any text of a development file."""
+    """The examples of a run, without any text that measures a model."""
 
-    def __init__(self, data: Path, run: Run) -> None:
-        """Read the run's files below data."""
+    def __init__(self, data: Path, run: Run, teacher: Teacher) -> None:
+        """Draw from the files below data; the teacher says what it thinks of each text."""
         self._rng = np.random.default_rng(run.seed)
         self._data = data
         self._run = run
-        self._held_out = {
-            letters(text)
-            for name in DEV_FILES
-            for _, text in read_rows(data / "dev" / f"{name}.tsv.gz")
-        }
-        self._sources = [
-            (source, [row for row in self._read(source.file) if row[0] != "neutral"])
-            for source in run.sources
-        ]
+        self._teacher = teacher
+        self._writer = Writer(run.written, self._rng)
+        self._held_out = development_letters(data)
 
-    def epoch(self) -> list[Example]:
-        """Return the labelled examples of one epoch, in no particular order."""
+    def examples(self) -> list[Example]:
+        """Return the run's examples, in no particular order."""
+        labelled = [
+            (source, label, self._draw(rows, count))
+            for source in self._run.sources
+            for label, rows, count in self._of_source(source)
+        ]
+        sentences = [
+            sentence
+            for source in self._run.sentences
+            for sentence in self._choose(self._sentences(source.files), source.rows)
+        ]
+        texts = [text for _, _, texts in labelled for text in texts] + sentences
+        said = self._teacher(texts)
+        answers = iter(
+            zip(
+                [None] * len(texts) if said.neutral is None else said.neutral.tolist(),
+                said.positive.tolist(),
+                strict=True,
+            )
+        )
+        examples = [
+            self._labelled(text, label, source, next(answers))
+            for source, label, texts in labelled
+            for text in texts
+        ]
+        written = self._writer.texts() + self._writer.with_emoji(examples)
+        written += [
+            of_three(text, CANNOT_SAY)
+            for text in self._choose(self._foreign(), self._run.languages)
+        ]
+        examples += [self._unlabelled(text, next(answers)) for text in sentences]
+        examples += written
         return [
-            Example(self._vary(text), float(label == "positive"), source.max_tokens)
-            for source, rows in self._sources
-            for label, text in (rows if source.rows is None else self._draw(rows, source.rows))
-            if len(text.split()) >= self._run.min_words
+            replace(example, text=self._vary(example.text))
+            for example in examples
+            if letters(example.text) not in self._held_out
         ]
 
-    def ask(
-        self, sources: tuple[Unlabelled, ...], start: LogOdds, teacher: LogOdds
-    ) -> list[Example]:
-        """Return unlabelled sentences: start finds the doubtful ones, the teacher gives targets."""
-        examples = []
-        for source in sources:
-            rows = self._sentences(source.files)
-            signs = np.array([_SIGN[label] for label, _ in rows])
-            guesses = start([text for _, text in rows])
-            doubtful = (np.abs(guesses) < DOUBT_LOG_ODDS) | (guesses * signs < 0)
-            drawn: list[int] = self._choose(np.flatnonzero(doubtful), source.doubtful)
-            drawn += self._choose(np.flatnonzero(~doubtful), source.others)
-            texts = [rows[index][1] for index in drawn]
-            log_odds = teacher(texts) + signs[drawn] * source.log_odds
-            examples += [
-                Example(self._vary(text), target, MAX_TOKENS)
-                for text, target in zip(texts, _probabilities(log_odds), strict=True)
-            ]
-        return examples
-
-    def _sentences(self, files: tuple[str, ...]) -> list[tuple[str, str]]:
-        """Return the distinct sentences of files, each with the label of its review."""
-        found = {
-            letters(sentence): (label, sentence)
-            for file in files
-            for label, text in self._read(file)
-            for sentence in _SENTENCE_END.split(text)
-            if _fits(sentence) and letters(sentence) not in self._held_out
-        }
-        return self._choose(list(found.values()), MAX_SENTENCES)
+    def _of_source(self, source: Source) -> list[tuple[str, list[str], int]]:
+        counts = (source.negative, source.neutral, source.positive)
+        rows = self._read(source.file)
+        if source.questions:
+            rows = [row for row in rows if row[1].rstrip().endswith("?")]
+        return [
+            (label, [text for said, text in rows if said == label], count)
+            for label, count in zip(LABELS, counts, strict=True)
+            if count
+        ]
 
     def _read(self, file: str) -> list[tuple[str, str]]:
-        return [
-            row
-            for row in read_rows(self._data / "train" / f"{file}.tsv.gz")
-            if letters(row[1]) not in self._held_out
-        ]
+        left_out = self._held_out | {letters(text) for _, text in documents(self._data, file)}
+        rows = read_rows(train_file(self._data, file))
+        return [row for row in rows if letters(row[1]) not in left_out]
 
-    def _draw(self, rows: list[tuple[str, str]], count: int) -> list[tuple[str, str]]:
-        """Return as many rows with a positive label as without."""
-        drawn: list[tuple[str, str]] = []
-        for positive in (False, True):
-            of_side = [row for row in rows if (row[0] == "positive") is positive]
-            drawn += self._choose(of_side, count // 2)
-        return drawn
+    def _labelled(
+        self, text: str, label: str, source: Source, said: tuple[float | None, float]
+    ) -> Example:
+        """Return an example that aims half at its label and half at what the teacher said."""
+        said_neutral, said_positive = said
+        doubt = 1 - source.trust
+        neutral = source.trust if label == "neutral" else doubt * DOUBT_IS_NEUTRAL
+        if said_neutral is not None:
+            neutral = (neutral + said_neutral) / 2
+        if label == "neutral":
+            positive, positive_weight = said_positive, NEUTRAL_SIDE_WEIGHT
+        else:
+            positive, positive_weight = ((label == "positive") + said_positive) / 2, 1.0
+        return Example(
+            text, neutral, source.neutral_weight, positive, positive_weight, source.max_tokens
+        )
 
-    def _choose(self, choices: Sequence[T] | np.ndarray, count: int) -> list[T]:
+    def _unlabelled(self, text: str, said: tuple[float | None, float]) -> Example:
+        """Return an example that aims at what the teacher said."""
+        neutral, positive = said
+        if neutral is None:
+            return Example(text, 0.0, 0.0, positive, 1.0)
+        return answered(text, neutral, positive)
+
+    def _foreign(self) -> list[str]:
+        """Return texts in other languages, of which nothing can be said."""
+        return [text for _, text in self._read(LANGUAGES)] if self._run.languages else []
+
+    def _sentences(self, files: tuple[str, ...]) -> list[str]:
+        """Return distinct sentences of files, long enough to mean something."""
+        found = {
+            letters(sentence): sentence
+            for file in files
+            for _, text in self._choose(self._read(file), MAX_SENTENCES // len(files))
+            for sentence in SENTENCE_END.split(text)
+            if len(sentence.split()) in SENTENCE_WORDS
+        }
+        return list(found.values())
+
+    def _draw(self, rows: list[str], count: int) -> list[str]:
+        """Return so many rows, some of them again where there are too few."""
+        if count == EVERY:
+            return rows
+        drawn = rows * (count // len(rows)) if rows else []
+        return drawn + self._choose(rows, count - len(drawn))
+
+    def _choose(self, choices: Sequence[T], count: int) -> list[T]:
         """Return so many distinct choices, or all where there are fewer."""
         chosen = self._rng.choice(len(choices), min(count, len(choices)), replace=False)
         return [choices[index] for index in chosen]
@@ -141,12 +180,21 @@ class Mixture:
         Treebank corpora split "doesn't" into "does n't", and people on phones write "doesnt". An
         uncased tokenizer sees three different words, and the meaning depends on that word.
         """
-        match self._rng.choice(4, p=(0.45, 0.25, 0.22, 0.08)):
+        match self._rng.choice(5, p=(0.3, 0.2, 0.12, 0.08, 0.3)):
             case 1:
                 return re.sub(r"(\w)n't\b", r"\1 n't", text)
             case 2:
                 return re.sub(r"(\w) (n't|'s|'re|'ve|'ll|'d|'m)\b", r"\1\2", text)
             case 3:
                 return re.sub(r"(\w) ?(n?)'(t|s|re|ve|ll|m)\b", r"\1\2\3", text).rstrip(" .!")
+            case 4:
+                return joined(text)
             case _:
                 return text
+
+
+def joined(text: str) -> str:
+    """Return a tokenised text as people write it: "it 's fun , really ." is "it's fun, really."."""
+    for pattern, replacement in _TOKENISED:
+        text = pattern.sub(replacement, text)
+    return text

@@ -11,7 +11,6 @@ since converting and transposing their operands would cost more.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,16 +23,17 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import nncf
 import openvino
 from openvino import opset13
-from safetensors.numpy import load_file
 
-from training.data import read_rows
-from training.evaluate import compare, compiled_form, read_tokenizer, torch_form
-from training.graph import LEFT_AS_THEY_ARE, build
+from training.data import read_rows, train_file
+from training.evaluate import compare, table
+from training.exits import load
+from training.forms import INT8, compiled_form, graph_of, read_int8
+from training.graph import left_as_it_is
+from training.measures import ask, development
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-XML = "openvino/openvino_model_qint8.xml"
 # As many texts from each kind that the model was trained on.
 CALIBRATION_FILES = (
     "sst2_detok.train_phrases",
@@ -41,8 +41,9 @@ CALIBRATION_FILES = (
     "cad_imdb.train_original",
     "yelp10k.train80",
     "goemotions.train",
+    "semeval_twitter.train",
 )
-TEXTS_EACH = 120
+TEXTS_EACH = 100
 MAX_TOKENS = 256
 SEED = 20_260
 
@@ -52,21 +53,11 @@ def calibration(data: Path, tokenizer: Tokenizer) -> list[dict[str, np.ndarray]]
     rng = np.random.default_rng(SEED)
     inputs = []
     for name in CALIBRATION_FILES:
-        rows = list(read_rows(data / "train" / f"{name}.tsv.gz"))
+        rows = list(read_rows(train_file(data, name)))
         for index in rng.choice(len(rows), TEXTS_EACH, replace=False):
             ids = np.array([tokenizer.encode(rows[index][1]).ids[:MAX_TOKENS]])
             inputs.append({"input_ids": ids, "attention_mask": np.ones_like(ids)})
     return inputs
-
-
-def read_model(folder: Path) -> openvino.Model:
-    """Return the folder's model in float32 for OpenVINO: ids and mask in, logits out."""
-    config = json.loads((folder / "config.json").read_text())
-    return build(
-        load_file(folder / "model.safetensors"),
-        heads=config["num_attention_heads"],
-        epsilon=config["layer_norm_eps"],
-    )
 
 
 def gather_in_int8(model: openvino.Model) -> None:
@@ -95,30 +86,30 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="the model's folder")
     arguments = parser.parse_args()
     folder: Path = arguments.model
-    model = read_model(folder)
+    reference, tokenizer = load(folder)
+    model = graph_of(reference)
     names = [node.get_friendly_name() for node in model.get_ops()]
-    dataset = nncf.Dataset(calibration(arguments.data, read_tokenizer(folder)))
     quantized = nncf.quantize(
         model.clone(),
-        dataset,
+        nncf.Dataset(calibration(arguments.data, tokenizer)),
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.PERFORMANCE,
-        ignored_scope=nncf.IgnoredScope(
-            names=[name for name in names if name.endswith(LEFT_AS_THEY_ARE)]
-        ),
+        ignored_scope=nncf.IgnoredScope(names=[name for name in names if left_as_it_is(name)]),
         subset_size=len(CALIBRATION_FILES) * TEXTS_EACH,
     )
     gather_in_int8(quantized)
-    xml = folder / XML
+    xml = folder / INT8
     xml.parent.mkdir(exist_ok=True)
     openvino.save_model(quantized, xml)
     print(f"{xml.with_suffix('.bin').stat().st_size / 1e6:.1f} MB")
+    rows = development(arguments.data)
     forms = {
-        "f32": torch_form(folder),
-        "bf16": compiled_form(folder, model, "bf16"),
-        "int8": compiled_form(folder, openvino.Core().read_model(xml), "bf16"),
+        "f32": ask(compiled_form(model, tokenizer), rows),
+        "bf16": ask(compiled_form(model, tokenizer, precision="bf16"), rows),
+        "int8": ask(compiled_form(read_int8(folder), tokenizer, precision="bf16"), rows),
     }
-    print(compare(forms, arguments.data))
+    print(compare(forms, rows))
+    print(table(forms["int8"], rows, reference.depths, reference.model.config.exits["confidence"]))
 
 
 if __name__ == "__main__":
