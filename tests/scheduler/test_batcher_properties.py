@@ -248,4 +248,4 @@ def test_any_few_callers() -> None:
 
 @pytest.mark.full
 def test_any_callers() -> None:
-    run_state_machine_as_test(BatcherMachine, settings=settings(SETTINGS, max_examples=500))
+    run_state_machine_as_test(BatcherMachine, settings=settings(SETTINGS, max_examples=150))
