@@ -128,6 +128,7 @@ async def test_before_the_model_is_there(path: str) -> None:
         assert (response.status_code, reason(response)) == (503, "STARTING")
         assert (await service.http.get("/readyz")).status_code == 503
         assert (await service.http.get("/healthz")).status_code == 200
+        assert (await service.http.get("/healthz")).json() == {"status": "alive"}
 
 
 @forms

@@ -61,10 +61,12 @@ def make_app(
     connect = ConnectApp(service, gate)
     routes = [
         *page_routes(),
-        Route("/healthz", _Health(gate, lambda: True, public=public_health), methods=["GET"]),
+        Route(
+            "/healthz", _Health(gate, lambda: True, "alive", public=public_health), methods=["GET"]
+        ),
         Route(
             "/readyz",
-            _Health(gate, lambda: readiness.serving, public=public_health),
+            _Health(gate, lambda: readiness.serving, "SERVING", public=public_health),
             methods=["GET"],
         ),
         Route(
@@ -150,9 +152,10 @@ class LoggedErrors:
 class _Health:
     """Says whether the process lives, or serves: an ASGI application."""
 
-    def __init__(self, gate: Gate, healthy: Callable[[], bool], *, public: bool) -> None:
+    def __init__(self, gate: Gate, healthy: Callable[[], bool], well: str, *, public: bool) -> None:
         self._gate = gate
         self._healthy = healthy
+        self._well = well
         self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,7 +163,7 @@ class _Health:
         if not self._public and (refusal := self._gate.refusal(scope)):
             response = error_response(refusal, explain(refusal))
         elif self._healthy():
-            response = JSONResponse({"status": "SERVING"})
+            response = JSONResponse({"status": self._well})
         else:
             response = JSONResponse({"status": "NOT_SERVING"}, HTTPStatus.SERVICE_UNAVAILABLE)
         await response(scope, receive, send)
