@@ -24,6 +24,7 @@ from valence_service.transports.http.errors import error_response, json_error
 from valence_service.transports.http.json_api import JsonApi
 from valence_service.transports.http.ndjson import StreamEndpoint
 from valence_service.transports.http.pages import page_routes
+from valence_service.transports.methods import UnaryMethods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,7 +59,8 @@ def make_app(
 ) -> Starlette:
     """Return the ASGI application. Pages of the origins may call it; others may not."""
     api = JsonApi(service)
-    connect = ConnectApp(service, gate)
+    methods = {method.name: method for method in UnaryMethods(service).describe()}
+    connect = ConnectApp(tuple(methods.values()), gate, service.limits)
     routes = [
         *page_routes(),
         Route(
@@ -69,14 +71,10 @@ def make_app(
             _Health(gate, lambda: readiness.serving, "SERVING", public=public_health),
             methods=["GET"],
         ),
-        Route(
-            "/analyze",
-            Endpoint(gate, "Classify", api.analyze, admit=service.admit),
-            methods=["POST"],
-        ),
+        Route("/analyze", Endpoint(gate, methods["Classify"], api.analyze), methods=["POST"]),
         Route(
             "/models/{name:path}",
-            Endpoint(gate, "BatchClassify", api.infer, admit=lambda _: service.model()),
+            Endpoint(gate, methods["BatchClassify"], api.infer),
             methods=["POST"],
         ),
         Route(STREAM_PATH, StreamEndpoint(service, gate), methods=["POST"]),

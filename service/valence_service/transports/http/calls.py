@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from valence_service.core.errors import Unauthenticated
     from valence_service.core.failure import Failure
     from valence_service.transports.auth import Authenticator
+    from valence_service.transports.unary import UnaryMethod
 
 # The header of Connect, which every path takes, and that of gRPC-Web.
 TIMEOUT = "connect-timeout-ms"
@@ -96,20 +97,18 @@ class Endpoint:
     """One method of the contract at a path of its own: an ASGI application."""
 
     gate: Gate
-    method: str
+    method: UnaryMethod
+    """What the call counts as; its admission comes before the body."""
     answer: Callable[[HttpCall, bytes, Scope], Awaitable[Response]]
-    admit: Callable[[HttpCall], object] | None = None
-    """Refuses a call before its body is read."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call, or tell why there is no answer."""
-        with self.gate.open(self.method, scope) as call:
+        with self.gate.open(self.method.name, scope) as call:
             try:
                 async with asyncio.timeout_at(call.deadline) as timeout:
                     if call.refusal:
                         raise call.refusal
-                    if self.admit:
-                        self.admit(call)
+                    self.method.admit(call)
                     body = await self.gate.bodies.read(call.headers, receive)
                     async with leaving_with_client(receive, timeout):
                         response = await self.answer(call, body, scope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -25,8 +26,8 @@ from valence_service.transports.http.errors import (
     error_response,
     json_error,
 )
-from valence_service.transports.methods import UnaryMethods
 from valence_service.transports.status import status_of
+from valence_service.transports.unary import UnaryMethod
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from connectrpc.request import RequestContext
     from starlette.types import Receive, Scope, Send
 
-    from valence_service.serving.service import SentimentService
+    from valence_service.core.limits import Limits
     from valence_service.transports.http.calls import Gate
 
     Context = RequestContext[Any, Any]
@@ -52,15 +53,14 @@ _CONTENT_TYPES = {
 class ConnectApp:
     """Carries the unary calls over Connect and gRPC-Web: an ASGI application."""
 
-    def __init__(self, service: SentimentService, gate: Gate) -> None:
+    def __init__(self, methods: Sequence[UnaryMethod], gate: Gate, limits: Limits) -> None:
         self._gate = gate
-        methods = UnaryMethods(service)
         self._app = _Application(
             service=methods,
             endpoints=_endpoints,
             interceptors=[_Refusals(methods)],
             read_max_bytes=gate.bodies.max_bytes,
-            codecs=[_Binary(), _Json(service.limits.max_batch_texts)],
+            codecs=[_Binary(), _Json(limits.max_batch_texts)],
             # connectrpc's gzip takes a time that grows with the square of the body's members.
             compressions=[],
         )
@@ -88,7 +88,7 @@ class ConnectApp:
             await response(scope, receive, send)
 
 
-class _Application(ConnectASGIApplication[UnaryMethods]):
+class _Application(ConnectASGIApplication[Sequence[UnaryMethod]]):
     @property
     def path(self) -> str:
         return PATH
@@ -97,18 +97,16 @@ class _Application(ConnectASGIApplication[UnaryMethods]):
 class _Refusals:
     """Refuses a call before its message is read, and notes how each call ends."""
 
-    def __init__(self, methods: UnaryMethods) -> None:
-        self._methods = methods
+    def __init__(self, methods: Sequence[UnaryMethod]) -> None:
+        self._admissions = {method.name: method.admit for method in methods}
 
     async def on_start(self, ctx: Context) -> None:
         call = _call()
         try:
             if call.refusal:
                 raise call.refusal
-            if ctx.method.name == "Classify":
-                self._methods.admit(call)
-            else:
-                self._methods.check_ready(call)
+            if admit := self._admissions.get(ctx.method.name):
+                admit(call)
         except ValenceError as error:
             raise _connect_error(error, ctx) from None
 
@@ -154,27 +152,32 @@ class _Json:
             raise _malformed(data, message_class) from None
 
 
-def _endpoints(methods: UnaryMethods) -> Mapping[str, Any]:
-    answers: dict[str, Callable[[Any], Awaitable[Message]]] = {
-        "Classify": methods.classify,
-        "BatchClassify": methods.batch_classify,
-        "GetModel": methods.get_model,
-    }
+def _endpoints(methods: Sequence[UnaryMethod]) -> Mapping[str, Any]:
     endpoints: dict[str, Any] = {
-        f"{PATH}/{name}": Endpoint.unary(_method(name, StreamType.UNARY), _answering(answer))
-        for name, answer in answers.items()
+        f"{PATH}/{method.name}": Endpoint.unary(
+            _method(method.name, method.request, method.response, StreamType.UNARY),
+            _answering(method.answer),
+        )
+        for method in methods
     }
-    stream = _method("StreamClassify", StreamType.BIDI_STREAM)
+    stream = _method(
+        "StreamClassify",
+        pb.StreamClassifyRequest,
+        pb.StreamClassifyResponse,
+        StreamType.BIDI_STREAM,
+    )
     endpoints[f"{PATH}/StreamClassify"] = Endpoint.bidi_stream(stream, _unimplemented)
     return endpoints
 
 
-def _method(name: str, stream_type: StreamType) -> MethodInfo[Any, Any]:
+def _method(
+    name: str, request: type[Message], response: type[Message], stream_type: StreamType
+) -> MethodInfo[Any, Any]:
     return MethodInfo(
         name=name,
         service_name=SERVICE_NAME,
-        input=getattr(pb, f"{name}Request"),
-        output=getattr(pb, f"{name}Response"),
+        input=request,
+        output=response,
         idempotency_level=IdempotencyLevel.UNKNOWN,
         stream_type=stream_type,
     )
