@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from valence_service.core.call import REQUEST_ID, CallScope, Outcome, Telemetry
-from valence_service.core.errors import DeadlinePassed
+from valence_service.core.errors import DeadlinePassed, InvalidField
 from valence_service.core.failure import explain
 from valence_service.transports.http.bodies import Bodies, ClientGone
 from valence_service.transports.http.errors import error_response
+from valence_service.transports.http.json_text import shown
 from valence_service.transports.status import OUTCOMES
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Message, Receive, Scope, Send
 
-    from valence_service.core.errors import Unauthenticated
+    from valence_service.core.errors import Unauthenticated, ValenceError
     from valence_service.core.failure import Failure
     from valence_service.transports.auth import Authenticator
     from valence_service.transports.unary import UnaryMethod
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 # The header of Connect, which every path takes, and that of gRPC-Web.
 TIMEOUT = "connect-timeout-ms"
 GRPC_TIMEOUT = "grpc-timeout"
-_GRPC_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
+TOO_LATE = "the deadline has passed before the answer came"
+_TIMEOUT = re.compile(r"[0-9]{1,10}")
+_GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNIT_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-MAX_TIMEOUT_DIGITS = 10
 
 
 class HttpCall(CallScope):
@@ -44,8 +46,12 @@ class HttpCall(CallScope):
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         self.outcome = Outcome.OK
-        self.refusal: Unauthenticated | None = None
-        timeout = timeout_seconds(self.headers)
+        self.refusal: ValenceError | None = None
+        timeout = None
+        try:
+            timeout = timeout_seconds(self.headers)
+        except InvalidField as error:
+            self.refusal = error
         super().__init__(
             telemetry,
             method,
@@ -62,7 +68,7 @@ class HttpCall(CallScope):
         return failure
 
     def _outcome(self, kind: type[BaseException] | None) -> Outcome:
-        return self.outcome if kind is None else Outcome.CANCELLED
+        return self.outcome if kind is None else super()._outcome(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +80,12 @@ class Gate:
     bodies: Bodies
 
     def open(self, method: str, scope: Scope) -> HttpCall:
-        """Return the scope of a call, with its refusal where its token is missing or wrong."""
+        """Return the scope of a call, with its refusal where its token or its timeout is wrong."""
         refusal = self.refusal(scope)
         # Strangers are counted, and write nothing into the traces.
         telemetry = Telemetry(meter=self.telemetry.meter) if refusal else self.telemetry
         call = HttpCall(telemetry, method, scope)
-        call.refusal = refusal
+        call.refusal = refusal or call.refusal
         return call
 
     def refusal(self, scope: Scope) -> Unauthenticated | None:
@@ -117,18 +123,25 @@ class Endpoint:
                 return
             except Exception as error:
                 if isinstance(error, TimeoutError) and timeout.expired():
-                    error = DeadlinePassed("the deadline has passed before the answer came")
+                    error = DeadlinePassed(TOO_LATE)
                 response = error_response(error, call.fail(error))
             await response(scope, receive, with_request_id(send, call))
 
 
 @asynccontextmanager
-async def leaving_with_client(receive: Receive, timeout: asyncio.Timeout) -> AsyncIterator[None]:
-    """Stop what is awaited once the client has closed the connection: raise ClientGone."""
+async def leaving_with_client(
+    receive: Receive, timeout: asyncio.Timeout, *, after: asyncio.Event | None = None
+) -> AsyncIterator[None]:
+    """Stop what is awaited once the client has closed the connection: raise ClientGone.
+
+    ``after`` is set once the body has been read: nothing else may receive from then on.
+    """
     gone = False
 
     async def watch() -> None:
         nonlocal gone
+        if after:
+            await after.wait()
         while (await receive())["type"] != "http.disconnect":
             pass
         gone = True
@@ -158,13 +171,18 @@ def with_request_id(send: Send, call: CallScope) -> Send:
 
 
 def timeout_seconds(headers: dict[str, str]) -> float | None:
-    """Return the time that a client gives its call; None where it gives none that can be read."""
-    milliseconds = headers.get(TIMEOUT, "")
-    if milliseconds.isdecimal() and milliseconds.isascii():
-        if len(milliseconds) <= MAX_TIMEOUT_DIGITS:
-            return int(milliseconds) / 1e3
-    elif found := _GRPC_TIMEOUT.fullmatch(headers.get(GRPC_TIMEOUT, "")):
-        return int(found[1]) * _UNIT_SECONDS[found[2]]
+    """Return the time that a client gives its call, None where it gives none.
+
+    Raise InvalidField for one that cannot be read: the client would wait for less than it says.
+    """
+    if (given := headers.get(TIMEOUT)) is not None:
+        if _TIMEOUT.fullmatch(given):
+            return int(given) / 1e3
+        raise InvalidField(TIMEOUT, f"{shown(given)} is no whole number of up to ten digits")
+    if (given := headers.get(GRPC_TIMEOUT)) is not None:
+        if found := _GRPC_TIMEOUT.fullmatch(given):
+            return int(found[1]) * _UNIT_SECONDS[found[2]]
+        raise InvalidField(GRPC_TIMEOUT, f"{shown(given)} is no number with a unit, such as 500m")
     return None
 
 
