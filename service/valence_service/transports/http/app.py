@@ -19,11 +19,11 @@ from valence_service.core.call import REQUEST_ID, Outcome
 from valence_service.core.failure import explain
 from valence_service.transports.contract import METHODS
 from valence_service.transports.http.calls import Endpoint
-from valence_service.transports.http.connect import PATH, STREAM_PATH, ConnectApp
+from valence_service.transports.http.connect import PATH, ConnectApp
 from valence_service.transports.http.errors import error_response, json_error
 from valence_service.transports.http.json_api import JsonApi
 from valence_service.transports.http.json_text import MAX_SHOWN_CHARACTERS
-from valence_service.transports.http.ndjson import StreamEndpoint
+from valence_service.transports.http.ndjson import STREAM_PATH, StreamEndpoint
 from valence_service.transports.http.pages import page_routes
 from valence_service.transports.methods import UnaryMethods
 
@@ -72,10 +72,14 @@ def make_app(
             _Health(gate, lambda: readiness.serving, "SERVING", public=public_health),
             methods=["GET"],
         ),
-        Route("/analyze", Endpoint(gate, methods["Classify"], api.analyze), methods=["POST"]),
+        Route(
+            "/analyze",
+            Endpoint(gate, methods["Classify"], api.analyze, "/analyze"),
+            methods=["POST"],
+        ),
         Route(
             "/models/{name:path}",
-            Endpoint(gate, methods["BatchClassify"], api.infer),
+            Endpoint(gate, methods["BatchClassify"], api.infer, "/models/{name}"),
             methods=["POST"],
         ),
         Route(STREAM_PATH, StreamEndpoint(service, gate), methods=["POST"]),

@@ -8,7 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from valence_service.core.call import REQUEST_ID, CallScope, Outcome, Telemetry
+from valence_service.core.call import (
+    REQUEST_ID,
+    CallScope,
+    HttpRequest,
+    Outcome,
+    RpcSystem,
+    Telemetry,
+)
 from valence_service.core.errors import DeadlinePassed, InvalidField
 from valence_service.core.failure import explain
 from valence_service.transports.http.bodies import Bodies, ClientGone
@@ -41,7 +48,9 @@ class HttpCall(CallScope):
 
     __slots__ = ("headers", "outcome", "refusal")
 
-    def __init__(self, telemetry: Telemetry, method: str, scope: Scope) -> None:
+    def __init__(
+        self, telemetry: Telemetry, method: str, scope: Scope, via: RpcSystem | HttpRequest
+    ) -> None:
         self.headers: dict[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
@@ -58,6 +67,7 @@ class HttpCall(CallScope):
             metadata=self.headers,
             peer=lambda: _peer(scope),
             deadline=None if timeout is None else asyncio.get_running_loop().time() + timeout,
+            via=via,
         )
 
     def fail(self, error: Exception) -> Failure:
@@ -79,12 +89,12 @@ class Gate:
     authenticator: Authenticator | None
     bodies: Bodies
 
-    def open(self, method: str, scope: Scope) -> HttpCall:
+    def open(self, method: str, scope: Scope, via: RpcSystem | HttpRequest) -> HttpCall:
         """Return the scope of a call, with its refusal where its token or its timeout is wrong."""
         refusal = self.refusal(scope)
         # Strangers are counted, and write nothing into the traces.
         telemetry = Telemetry(meter=self.telemetry.meter) if refusal else self.telemetry
-        call = HttpCall(telemetry, method, scope)
+        call = HttpCall(telemetry, method, scope, via)
         call.refusal = refusal or call.refusal
         return call
 
@@ -106,10 +116,11 @@ class Endpoint:
     method: UnaryMethod
     """What the call counts as; its admission comes before the body."""
     answer: Callable[[HttpCall, bytes, Scope], Awaitable[Response]]
+    route: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call, or tell why there is no answer."""
-        with self.gate.open(self.method.name, scope) as call:
+        with self.gate.open(self.method.name, scope, http_request(scope, self.route)) as call:
             try:
                 async with asyncio.timeout_at(call.deadline) as timeout:
                     if call.refusal:
@@ -158,11 +169,17 @@ async def leaving_with_client(
         watching.cancel()
 
 
+def http_request(scope: Scope, route: str) -> HttpRequest:
+    """Return what a trace says of a request."""
+    return HttpRequest(scope["method"], route, scope["path"], scope["scheme"])
+
+
 def with_request_id(send: Send, call: CallScope) -> Send:
-    """Give the response the call's id."""
+    """Give the response the call's id, and the call the response's status."""
 
     async def send_with_id(message: Message) -> None:
         if message["type"] == "http.response.start":
+            call.http_status = message["status"]
             header = (REQUEST_ID.encode(), call.request_id.encode())
             message["headers"] = [*message.get("headers", ()), header]
         await send(message)

@@ -10,9 +10,10 @@ from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
 from connectrpc.server import ConnectASGIApplication, Endpoint
+from starlette.datastructures import Headers
 from valence.v1 import sentiment_pb2 as pb
 
-from valence_service.core.call import Outcome
+from valence_service.core.call import Outcome, RpcSystem
 from valence_service.core.errors import DeadlinePassed, ValenceError
 from valence_service.transports.contract import SERVICE_NAME
 from valence_service.transports.http.calls import (
@@ -34,6 +35,7 @@ from valence_service.transports.http.errors import (
     json_error,
 )
 from valence_service.transports.http.json_text import MAX_SHOWN_CHARACTERS
+from valence_service.transports.http.ndjson import STREAM_PATH
 from valence_service.transports.status import status_of
 from valence_service.transports.unary import UnaryMethod
 
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     Context = RequestContext[Any, Any]
 
 PATH = f"/{SERVICE_NAME}"
-STREAM_PATH = "/v1/stream"
 _STREAM = "StreamClassify"
 _GRPC_WEB = {"application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json"}
 _UNARY_TYPES = {"application/json", "application/proto"} | _GRPC_WEB
@@ -76,10 +77,12 @@ class ConnectApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
         method = scope["path"].rpartition("/")[2]
-        call = self._gate.open(method, scope)
-        with call:
+        content_type = (
+            Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+        )
+        system = RpcSystem.GRPC if content_type in _GRPC_WEB else RpcSystem.CONNECT
+        with self._gate.open(method, scope, system) as call:
             send = with_request_id(send, call)
-            content_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
             if content_type in (_STREAM_TYPES if method == _STREAM else _UNARY_TYPES):
                 scope = {**scope, "headers": _readable_headers(scope, call)}
                 await self._app(

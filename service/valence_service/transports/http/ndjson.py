@@ -16,7 +16,7 @@ from valence_service.core.errors import DeadlinePassed, InvalidField, MalformedM
 from valence_service.serving.options import StreamOptions
 from valence_service.serving.stream import StreamRequest
 from valence_service.transports.http.bodies import ClientGone, check_plain
-from valence_service.transports.http.calls import leaving_with_client, with_request_id
+from valence_service.transports.http.calls import http_request, leaving_with_client, with_request_id
 from valence_service.transports.http.errors import BadBody, error_body, error_response
 from valence_service.transports.http.json_text import MAX_SHOWN_CHARACTERS, parse_json, shown
 from valence_service.transports.messages import Replies, read_order, read_overlength
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from valence_service.serving.stream import StreamResult
     from valence_service.transports.http.calls import Gate, HttpCall
 
+STREAM_PATH = "/v1/stream"
 # Around a text in its line: the id, the names, and the escapes of JSON.
 ESCAPED_BYTES = 6
 LINE_BYTES = 4096
@@ -46,7 +47,8 @@ class StreamEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one stream. Its last line says whether it ended whole."""
-        with self._gate.open("StreamClassify", scope) as call:
+        request = http_request(scope, STREAM_PATH)
+        with self._gate.open("StreamClassify", scope, request) as call:
             send = with_request_id(send, call)
             try:
                 if call.refusal:
