@@ -59,7 +59,7 @@ def check(span: ReadableSpan, name: str, attributes: dict[str, Any], *, fault: b
 )
 async def test_a_call_of_connect(traced: Traced, text: str, code: str | None, fault: bool) -> None:
     await traced.service.post(f"{CONNECT}/Classify", {"text": text})
-    attributes = RPC | {"rpc.system": "connect_rpc"}
+    attributes: dict[str, Any] = RPC | {"rpc.system": "connect_rpc"}
     attributes |= {"rpc.connect_rpc.error_code": code} if code else {"valence.texts": 1}
     check(traced.server_span(), f"{SERVICE_NAME}/Classify", attributes, fault=fault)
 
@@ -84,8 +84,9 @@ async def test_a_call_by_a_form_of_json(
 ) -> None:
     path, route, field = form
     await traced.service.post(path, {field: text})
-    attributes = HTTP | {"http.route": route, "url.path": path, "http.response.status_code": status}
-    more = {200: {"valence.texts": 1}, 500: {"error.type": "500"}}.get(status, {})
+    attributes: dict[str, Any] = HTTP | {"http.route": route, "url.path": path}
+    attributes["http.response.status_code"] = status
+    more: dict[str, Any] = {200: {"valence.texts": 1}, 500: {"error.type": "500"}}.get(status, {})
     check(traced.server_span(), f"POST {route}", attributes | more, fault=status == 500)
 
 

@@ -161,6 +161,13 @@ async def test_a_deadline_ends_the_call(service: Service, path: str) -> None:
     }
 
 
+@pytest.mark.parametrize("path", [*FORMS, f"{CONNECT}/GetModel", "/v1/stream"])
+async def test_no_time_at_all_is_too_little(service: Service, path: str) -> None:
+    request = body(path, "good") if path in FORMS else {}
+    response = await service.post(path, request, connect_timeout_ms="0")
+    assert (response.status_code, reason(response)) == (504, "DEADLINE_EXCEEDED")
+
+
 @forms
 async def test_a_client_that_leaves_takes_its_text_along(service: Service, path: str) -> None:
     service.classifier.hold()

@@ -61,6 +61,8 @@ class HttpCall(CallScope):
             timeout = timeout_seconds(self.headers)
         except InvalidField as error:
             self.refusal = error
+        if timeout == 0:
+            self.refusal = DeadlinePassed(TOO_LATE)
         super().__init__(
             telemetry,
             method,
