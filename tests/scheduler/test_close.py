@@ -46,6 +46,23 @@ async def test_closing_answers_what_is_queued_and_takes_nothing_more() -> None:
         assert batcher.idle
 
 
+async def test_while_closing_a_replica_that_is_free_takes_over_from_one_that_breaks() -> None:
+    fakes = [FakeClassifier(held=True), FakeClassifier(held=True)]
+    async with batching(*fakes) as batcher:
+        answer = asyncio.create_task(submit_wait(batcher, "a"))
+        while not any(fake.at_gate for fake in fakes):
+            await asyncio.sleep(0)
+        breaks = next(fake for fake in fakes if fake.at_gate)
+        closing = asyncio.create_task(batcher.close(timeout_seconds=10))
+        await a_few_turns()
+        breaks.sick = True
+        for fake in fakes:
+            fake.release()
+        assert said(await answer) == "a"
+        assert await closing
+        assert [fake.batches for fake in fakes] == [[["a"]]] * 2
+
+
 async def test_closing_turns_away_who_waits_for_room() -> None:
     fake = FakeClassifier()
     async with batching(fake, max_queue_texts=1) as batcher:
