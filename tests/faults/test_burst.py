@@ -18,6 +18,7 @@ CONNECTIONS, CALLS_EACH = 5, 500
 PATIENCE_SECONDS = 120
 
 
+@pytest.mark.full
 async def test_a_burst_of_calls_is_answered_or_told_to_come_again(
     server: Running, answers: Answers
 ) -> None:
