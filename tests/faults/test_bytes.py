@@ -95,7 +95,7 @@ async def check_harmless(
     await check_nothing_adds_up(server, one_round, times=count, each_bytes=LEFT_BYTES)
 
 
-@ports(grpc=[300, 2_000], http=[1_000])
+@ports(grpc=[100, 1_000], http=[500])
 async def test_random_bytes_on_the_port_harm_nobody(
     server: Running, answers: Answers, port: Port, count: int
 ) -> None:
@@ -113,7 +113,7 @@ async def test_a_path_that_is_no_utf8_costs_only_its_call(
     await check_all_is_well(server, answers)
 
 
-@ports(grpc=[300, 2_000], http=[200, 1_000])
+@ports(grpc=[100, 1_000], http=[100, 500])
 async def test_a_valid_clients_bytes_with_faults_in_them_harm_nobody(
     server: Running, answers: Answers, port: Port, count: int
 ) -> None:
