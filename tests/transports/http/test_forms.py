@@ -101,7 +101,15 @@ async def test_one_bad_text_fails_the_call_of_hugging_faces_form(service: Servic
     none = await service.post("/models/echo", {"inputs": []})
     assert none.json()["message"].startswith("inputs: is empty")
     assert (await service.post("/models/echo", {})).json()["message"] == "inputs: is missing"
-    for parameters in ({"top_k": 0}, {"top_k": True}, {"function_to_apply": "sigmoid"}, 3, [], ""):
+    wrong: tuple[object, ...] = (
+        {"top_k": 0},
+        {"top_k": True},
+        {"function_to_apply": "no"},
+        3,
+        [],
+        "",
+    )
+    for parameters in wrong:
         request = {"inputs": "good", "parameters": parameters}
         response = await service.post("/models/echo", request)
         assert response.status_code == 400
