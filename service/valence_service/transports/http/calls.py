@@ -193,8 +193,8 @@ def with_request_id(send: Send, call: CallScope) -> Send:
 def timeout_seconds(headers: dict[str, str]) -> float | None:
     """Return the time that a client gives its call, None where it gives none.
 
-    Raise InvalidField for one that cannot be read. Without a deadline the client might get its answer
-    when it no longer waits.
+    Raise InvalidField for one that cannot be read: an answer might come when the client no longer
+    waits.
     """
     if (given := headers.get(TIMEOUT)) is not None:
         if _TIMEOUT.fullmatch(given):
