@@ -48,10 +48,7 @@ class Settings(BaseSettings):
         description="address to listen on, or unix:PATH for a socket that its owner may use",
     )
     port: int = Field(
-        50051,
-        ge=0,
-        le=65535,
-        description="port to listen on; 0 takes a free one; a socket has none",
+        50051, ge=0, le=65535, description="port to listen on; 0 takes a free one, a socket none"
     )
     model: str | None = Field(
         None,
@@ -115,6 +112,10 @@ class Settings(BaseSettings):
     max_text_bytes: int = Field(
         65536, ge=1, le=1 << 24, description="most bytes of UTF-8 in one text"
     )
+    max_document_bytes: int = Field(
+        65536, ge=1, le=1 << 24, description="most bytes of UTF-8 in one document"
+    )
+    max_sentences: int = Field(800, ge=1, le=1 << 16, description="most sentences in a document")
     max_text_tokens: int = Field(
         2048, ge=16, le=1 << 20, description="most tokens of a text that the model reads"
     )
@@ -156,8 +157,7 @@ class Settings(BaseSettings):
         default=False, description="answer reflection without a token"
     )
     insecure: CliImplicitFlag[bool] = Field(
-        default=False,
-        description="listen in plaintext even where other machines can connect",
+        default=False, description="listen in plaintext even where other machines can connect"
     )
     max_connection_calls: int = Field(
         1000,
@@ -166,10 +166,7 @@ class Settings(BaseSettings):
         description="most concurrent calls on one connection; more wait in the client",
     )
     max_connection_idle_seconds: float = Field(
-        900.0,
-        ge=0,
-        le=86400,
-        description="close a connection that is unused for these seconds; 0 is never",
+        900.0, ge=0, le=86400, description="seconds until an idle connection is closed; 0 is never"
     )
     max_connection_age_seconds: float = Field(
         3600.0,

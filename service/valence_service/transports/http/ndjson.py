@@ -54,7 +54,9 @@ class StreamEndpoint:
                 if call.refusal:
                     raise call.refusal
                 options = _options(scope["query_string"])
-                replies = Replies(self._service.model(), self._service.limits)
+                replies = Replies(
+                    self._service.model(), self._service.limits, self._service.windows()
+                )
                 stream = self._service.stream(call)
             except Exception as error:
                 await error_response(error, call.fail(error))(scope, receive, send)
