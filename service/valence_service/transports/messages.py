@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.duration_pb2 import Duration
 from valence.v1 import sentiment_pb2 as pb
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from valence_service.core.limits import Limits
     from valence_service.core.sentiment import Answer, ModelInfo, Sentiment, Timings
     from valence_service.serving.documents import Document
+    from valence_service.serving.service import SentimentService
     from valence_service.serving.windows import WindowSize
 
     Meaning = TypeVar("Meaning")
@@ -63,6 +64,19 @@ def read_offset_unit(value: int) -> OffsetUnit:
     return _known(_OFFSET_UNITS, value, "offset_unit", pb.OffsetUnit.keys())
 
 
+def value_named(enum: Any, field: str, name: str) -> int:
+    """Return the number of an enum's value, named without the enum: ``reject``.
+
+    Raise InvalidField for an unknown name.
+    """
+    values: dict[str, int] = dict(enum.items())
+    prefix = f"{field.upper()}_"
+    if (number := values.get(prefix + name.upper())) is not None:
+        return number
+    known = ", ".join(value.removeprefix(prefix).lower() for value in values)
+    raise InvalidField(field, f"{name!r} is none of {known}")
+
+
 def _known(
     meanings: Mapping[int, Meaning], value: int, field: str, names: Sequence[str]
 ) -> Meaning:
@@ -105,6 +119,11 @@ class Replies:
             device=info.device,
             engine_reason=info.engine_reason,
         )
+
+    @classmethod
+    def of(cls, service: SentimentService) -> Replies:
+        """Return what makes the replies of the model that answers now. Raise Unavailable."""
+        return cls(service.model(), service.limits, service.windows())
 
     def sentiment(self, sentiment: Sentiment) -> pb.Sentiment:
         """Return the message of a sentiment."""

@@ -80,5 +80,5 @@ class UnaryMethods:
         """Return what makes the replies of the model that answers now. Raise Unavailable."""
         info = self._service.model()
         if self._last_replies is None or self._last_replies.info is not info:
-            self._last_replies = Replies(info, self._service.limits, self._service.windows())
+            self._last_replies = Replies.of(self._service)
         return self._last_replies

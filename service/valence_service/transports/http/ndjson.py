@@ -19,7 +19,7 @@ from valence_service.serving.stream import StreamRequest
 from valence_service.transports.http.bodies import ClientGone
 from valence_service.transports.http.calls import with_request_id
 from valence_service.transports.http.errors import error_body, error_response
-from valence_service.transports.messages import Replies, read_order, read_overlength
+from valence_service.transports.messages import Replies, read_order, read_overlength, value_named
 from valence_service.transports.status import status_of
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ class StreamEndpoint:
                 if call.refusal:
                     raise call.refusal
                 options = _options(scope["query_string"])
-                replies = Replies(
-                    self._service.model(), self._service.limits, self._service.windows()
-                )
+                replies = Replies.of(self._service)
                 stream = self._service.stream(call)
             except Exception as error:
                 await error_response(error, call.fail(error))(scope, receive, send)
@@ -188,16 +186,8 @@ def _options(query: bytes) -> StreamOptions:
             raise InvalidField(name, f"is no option of a stream: there are {', '.join(given)}")
         given[name] = value
     return StreamOptions(
-        read_overlength(_number(pb.Overlength, "overlength", given), "overlength"),
-        read_order(_number(pb.Order, "order", given), "order"),
+        read_overlength(
+            value_named(pb.Overlength, "overlength", given["overlength"]), "overlength"
+        ),
+        read_order(value_named(pb.Order, "order", given["order"]), "order"),
     )
-
-
-def _number(enum: Any, name: str, given: Mapping[str, str]) -> int:
-    """Return the number of a value, named without its enum: ``reject``."""
-    values: dict[str, int] = dict(enum.items())
-    prefix = f"{name.upper()}_"
-    if (number := values.get(prefix + given[name].upper())) is not None:
-        return number
-    known = ", ".join(value.removeprefix(prefix).lower() for value in values)
-    raise InvalidField(name, f"{given[name]!r} is none of {known}")
