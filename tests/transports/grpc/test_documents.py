@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 
 import grpc
@@ -224,6 +225,27 @@ async def test_a_model_that_tells_no_places_of_tokens_refuses_by_name() -> None:
         assert "tokenizer does not tell" in said.message
         model = (await service.stub.GetModel(pb.GetModelRequest())).model
         assert not model.HasField("windows")
+
+
+async def test_other_calls_are_answered_while_a_text_is_divided(
+    words: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    divides, released = threading.Event(), threading.Event()
+    read = WordReader.read
+
+    def held(self: WordReader, text: str) -> TextTokens:
+        divides.set()
+        assert released.wait(20), "held and never released"
+        return read(self, text)
+
+    monkeypatch.setattr(WordReader, "read", held)
+    dividing = asyncio.create_task(document(words, "bad"))
+    await asyncio.to_thread(divides.wait, 20)
+    answer = await words.stub.Classify(pb.ClassifyRequest(text="good"), timeout=10)
+    assert answer.sentiment.label == "good"
+    assert not dividing.done()
+    released.set()
+    assert (await dividing).document.label == "bad"
 
 
 async def test_a_tokenizer_that_fails_fails_its_text_alone(
