@@ -164,28 +164,37 @@ def measure_windows(reader: Reader, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def measure_mixed(reader: Reader, rows: Sequence[tuple[str, str]]) -> None:
-    """Print how well ``mixed`` tells documents of two reviews: of two sides, or of one."""
-    sides = {
-        side: [reader.sentences(text) for label, text in rows if label == side]
-        for side in ("negative", "positive")
-    }
-    count = min(map(len, sides.values())) // 2 * 2
-    flat = [sentence for side in sides.values() for review in side[:count] for sentence in review]
-    asked = dict(zip(flat, reader.ask(flat), strict=True))
-    negative, positive = (
-        [[asked[sentence] for sentence in review] for review in side[:count]]
-        for side in sides.values()
-    )
-    two = [mixed([*a, *b]) or 0.0 for a, b in zip(negative, positive, strict=True)]
-    one = [
-        mixed([*a, *b]) or 0.0
-        for side in (negative, positive)
-        for a, b in zip(side[::2], side[1::2], strict=True)
+    """Print how well ``mixed`` tells documents of both sides from those of one.
+
+    A document is put together from two reviews, or from four.
+    """
+    texts = [reader.sentences(text) for _, text in rows]
+    answers = iter(reader.ask([sentence for sentences in texts for sentence in sentences]))
+    sides: dict[str, list[list[Sentiment]]] = {"negative": [], "positive": []}
+    for (label, _), sentences in zip(rows, texts, strict=True):
+        said = list(islice(answers, len(sentences)))
+        if label in sides:
+            sides[label].append(said)
+    print("| reviews in a document | of both sides | of one | area under the curve |")
+    print("|---|---|---|---|")
+    for each in (1, 2):
+        negative, positive = (_joined(reviews, each) for reviews in sides.values())
+        both = [mixed([*a, *b]) or 0.0 for a, b in zip(negative, positive, strict=False)]
+        one = [
+            mixed(together) or 0.0
+            for reviews in sides.values()
+            for together in _joined(reviews, 2 * each)
+        ]
+        area = area_under_curve(both, one)
+        print(f"| {2 * each} | {len(both)} | {len(one)} | {area:.3f} |")
+
+
+def _joined(reviews: Sequence[list[Sentiment]], count: int) -> list[list[Sentiment]]:
+    """Return the sentences of so many reviews together, each review in one document."""
+    return [
+        [sentence for review in reviews[first : first + count] for sentence in review]
+        for first in range(0, len(reviews) - count + 1, count)
     ]
-    print(
-        f"mixed: {len(two)} documents of two sides, {len(one)} of one: "
-        f"area under the curve {area_under_curve(two, one):.3f}"
-    )
 
 
 def main() -> None:
@@ -224,7 +233,7 @@ def main() -> None:
         (WHOLE_REVIEWS, list(read_rows(dev_file(arguments.data, WHOLE_REVIEWS)))),
         (BUSINESS_REVIEWS, documents(arguments.data, BUSINESS_REVIEWS)[:MIXED_REVIEWS]),
     ):
-        print(f"{name}, ", end="")
+        print(f"\n{name}\n")
         measure_mixed(reader, rows)
 
 

@@ -55,8 +55,8 @@ class _OverlengthEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     """The model reads the first Limits.max_tokens tokens, and Sentiment.truncated is true."""
     OVERLENGTH_WINDOWS: _Overlength.ValueType  # 3
     """The model reads the whole text, in overlapping windows (Model.windows), and one answer is made
-    of theirs: the scores are the windows' mean, weighted by WEIGHT.
-    A text that fits is read as a whole.
+    of theirs: the mean of the windows' scores, weighted by their tokens. A text that fits is read as
+    a whole.
     """
 
 class Overlength(_Overlength, metaclass=_OverlengthEnumTypeWrapper):
@@ -70,8 +70,8 @@ OVERLENGTH_TRUNCATE: Overlength.ValueType  # 2
 """The model reads the first Limits.max_tokens tokens, and Sentiment.truncated is true."""
 OVERLENGTH_WINDOWS: Overlength.ValueType  # 3
 """The model reads the whole text, in overlapping windows (Model.windows), and one answer is made
-of theirs: the scores are the windows' mean, weighted by WEIGHT.
-A text that fits is read as a whole.
+of theirs: the mean of the windows' scores, weighted by their tokens. A text that fits is read as
+a whole.
 """
 global___Overlength = Overlength
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from valence_service.backends.labels import read_scores
@@ -57,14 +58,18 @@ def _in_order(sentiment: Sentiment, labels: Sequence[Label]) -> list[float]:
 def mixed(sentences: Sequence[Sentiment]) -> float | None:
     """Return how mixed sentences are, 0 to 1; None where a label has no valence.
 
-    Each sentence counts by its tokens. It is 1 where they are as positive as negative, and fully
-    so; it is 0 where all have one side.
+    It is twice the lesser of the two sides' shares: 0 where all sentences have one side, and 1
+    where both sides are equally and fully there. A sentence counts by the square of its valence,
+    since weak ones are often wrong, and by the root of its tokens.
     """
     positive = negative = total = 0.0
     for sentence in sentences:
         if sentence.valence is None:
             return None
-        positive += sentence.tokens_used * max(sentence.valence, 0.0)
-        negative -= sentence.tokens_used * min(sentence.valence, 0.0)
-        total += sentence.tokens_used
+        weight = math.sqrt(sentence.tokens_used)
+        total += weight
+        if sentence.valence > 0:
+            positive += weight * sentence.valence**2
+        else:
+            negative += weight * sentence.valence**2
     return 2 * min(positive, negative) / total if total else 0.0
