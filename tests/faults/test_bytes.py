@@ -18,7 +18,7 @@ from tests.faults.running import Running
 
 # In a round. What connections leave behind shows after some hundreds. Most of the bytes that matter
 # are among the first thousands, and each seed has others: the full tier looks for rare ones.
-CONNECTIONS = [300, pytest.param(2_000, marks=pytest.mark.full)]
+CONNECTIONS = [100, pytest.param(1_000, marks=pytest.mark.full)]
 AT_ONCE = 8
 # Of a connection that is kept, grpc's core has ten kilobytes.
 LEFT_BYTES = 1_000
