@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, CliImplicitFlag, SettingsConfigDict
 
 from valence_service.backends.labels import parse_label_valence
+from valence_service.core.limits import Limits
 from valence_service.setting_errors import PREFIX
 from valence_service.transports.address import checked_host, checked_name
 
@@ -48,7 +49,10 @@ class Settings(BaseSettings):
         description="address to listen on, or unix:PATH for a socket that its owner may use",
     )
     port: int = Field(
-        50051, ge=0, le=65535, description="port to listen on; 0 takes a free one, a socket none"
+        50051,
+        ge=0,
+        le=65535,
+        description="port to listen on; 0 takes a free one; a socket has none",
     )
     model: str | None = Field(
         None,
@@ -164,7 +168,8 @@ class Settings(BaseSettings):
         default=False, description="answer reflection without a token"
     )
     insecure: CliImplicitFlag[bool] = Field(
-        default=False, description="listen in plaintext even where other machines can connect"
+        default=False,
+        description="listen in plaintext even where other machines can connect",
     )
     max_connection_calls: int = Field(
         1000,
@@ -173,7 +178,10 @@ class Settings(BaseSettings):
         description="most concurrent calls on one connection; more wait in the client",
     )
     max_connection_idle_seconds: float = Field(
-        900.0, ge=0, le=86400, description="seconds until an idle connection is closed; 0 is never"
+        900.0,
+        ge=0,
+        le=86400,
+        description="close a connection that is unused for these seconds; 0 is never",
     )
     max_connection_age_seconds: float = Field(
         3600.0,
@@ -221,3 +229,13 @@ class Settings(BaseSettings):
         default=True, description="compare the model's answers, alone and in batches, at the start"
     )
     verbose: CliImplicitFlag[bool] = Field(default=False, description="log every call")
+
+    @property
+    def limits(self) -> Limits:
+        """What a request may hold."""
+        return Limits(
+            max_text_bytes=self.max_text_bytes,
+            max_batch_texts=self.max_batch_texts,
+            max_document_bytes=self.max_document_bytes,
+            max_sentences=self.max_sentences,
+        )

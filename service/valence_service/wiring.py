@@ -17,7 +17,6 @@ from valence_service.backends.labels import parse_label_valence
 from valence_service.backends.load import ModelSource, load_model, prepare_model
 from valence_service.core.call import Telemetry
 from valence_service.core.errors import REFUSALS
-from valence_service.core.limits import Limits
 from valence_service.core.readiness import Readiness
 from valence_service.lifecycle import Lifecycle
 from valence_service.process import usable_cores
@@ -54,14 +53,8 @@ def wire(settings: Settings, link: Link | None = None) -> Lifecycle:
     ``link`` leads to the supervisor, in one of several processes. Raise CannotListen without what
     the HTTP port needs, or SettingsError for files that the settings name and that are wrong.
     """
-    limits = Limits(
-        max_text_bytes=settings.max_text_bytes,
-        max_batch_texts=settings.max_batch_texts,
-        max_document_bytes=settings.max_document_bytes,
-        max_sentences=settings.max_sentences,
-    )
     # Two batches of one stream: one is computed while the next is read.
-    service = SentimentService(limits, window_texts=2 * settings.max_batch_texts)
+    service = SentimentService(settings.limits, window_texts=2 * settings.max_batch_texts)
     readiness = Readiness()
     services = _open_inference(service, readiness) if settings.open_inference else []
     others = {method.name: other.name for other in services for method in other.methods}
