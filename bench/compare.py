@@ -27,7 +27,7 @@ from tqdm import tqdm
 from bench import engine_alone, load, report, texts
 from bench.plots import OURS
 from bench.report import Runs
-from bench.subjects import BARE, ROOT, Running, Subject, running, subjects
+from bench.subjects import BARE, OURS_BY_HTTP, ROOT, Running, Subject, running, subjects
 
 CALLERS = (1, 8, 64, 256)
 QUICK_CALLERS = (1, 64)
@@ -172,7 +172,7 @@ def compare(model: Path, plan: Plan, only: str) -> Runs:
     chosen = [
         subject
         for subject in subjects(model)
-        if subject.name == OURS or only.lower() in subject.name.lower()
+        if subject.name in (OURS, OURS_BY_HTTP) or only.lower() in subject.name.lower()
     ]
     runs: Runs = defaultdict(lambda: defaultdict(list))
     steps = len(plan.callers) + 4

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench import machine
 from bench.load import PERCENTILES
 from bench.plots import OUR_COLOUR, OURS, THEIR_COLOUR, plot, save, style
-from bench.subjects import BARE, PEERS
+from bench.subjects import BARE, OURS_BY_HTTP, PEERS
 
 Runs = dict[str, dict[str, list[float]]]
 """By server and measure, a value for each round."""
@@ -54,7 +54,8 @@ what a server's processes share. 0 texts/s means that no answer came within the 
 """
 SERVERS = """## The servers
 
-* **Valence**: `valence-serve` with its defaults.
+* **Valence**: `valence-serve` with its defaults, over gRPC. **Valence, /analyze** is the same over
+  HTTP/1.1 with JSON.
 * **tutorial**: FastAPI on uvicorn, one `pipeline()` call in a thread for each request.
 * **LitServe**, **MLServer**, **Ray Serve**: with batching (at most 64 texts, 5 ms), the pipeline
   called on the batch, and one worker that may use all cores. **OpenVINO inside** replaces the
@@ -146,7 +147,10 @@ def _ratios(runs: Runs) -> str:
         return f"| {title}, against {name} | {ratio:.2f} | {at_most} |"
 
     lines = ["| Valence's | ratio | about at most |", "|---|---|---|"]
-    others = [name for name in runs if name not in (OURS, *PARTS)]
+    others = [name for name in runs if name not in (OURS, OURS_BY_HTTP, *PARTS)]
+    if OURS_BY_HTTP in runs:
+        by_http = _median(runs, OURS_BY_HTTP, many) / _median(runs, OURS, many)
+        lines.append(f"| {many}, /analyze against gRPC | {by_http:.2f} | - |")
     lines += [row(many, many, name, many) for name in others]
     if "tutorial" in runs:
         lines += [

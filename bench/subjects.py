@@ -22,10 +22,12 @@ from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
 from bench import http2
+from bench.plots import OURS
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "bench/peers"
 ENVIRONMENTS = ROOT / ".venv-bench"
+OURS_BY_HTTP = f"{OURS}, /analyze"
 START_SECONDS = 120
 END_SECONDS = 30
 POLL_SECONDS = 0.02
@@ -91,13 +93,19 @@ def subjects(model: Path) -> list[Subject]:
             PYTHONPATH=str(PEERS),
         )
 
+    serve = ("-m", "valence_service", "--model", str(model))
     uvicorn = ("-m", "uvicorn", "tutorial_app:app", "--port", "{port}", "--no-access-log")
     return [
         Subject(
-            "Valence",
-            (sys.executable, "-m", "valence_service", "--port", "{port}", "--model", str(model)),
+            OURS,
+            (sys.executable, *serve, "--port", "{port}"),
             "/valence.v1.SentimentService/Classify",
             protocol="grpc",
+        ),
+        Subject(
+            OURS_BY_HTTP,
+            (sys.executable, *serve, "--port", "0", "--http-port", "{port}"),
+            "/analyze",
         ),
         Subject(
             "tutorial",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
 from valence.v1 import sentiment_pb2 as pb
@@ -62,19 +62,6 @@ def read_order(value: int, field: str) -> Order:
 def read_offset_unit(value: int) -> OffsetUnit:
     """Return what offsets count. Raise InvalidField for an unknown value."""
     return _known(_OFFSET_UNITS, value, "offset_unit", pb.OffsetUnit.keys())
-
-
-def value_named(enum: Any, field: str, name: str) -> int:
-    """Return the number of an enum's value, named without the enum: ``reject``.
-
-    Raise InvalidField for an unknown name.
-    """
-    values: dict[str, int] = dict(enum.items())
-    prefix = f"{field.upper()}_"
-    if (number := values.get(prefix + name.upper())) is not None:
-        return number
-    known = ", ".join(value.removeprefix(prefix).lower() for value in values)
-    raise InvalidField(field, f"{name!r} is none of {known}")
 
 
 def _known(
