@@ -46,7 +46,10 @@ async def answer_document(
 ) -> Document:
     """Answer a document. Raise ValenceError if any part of it has no answer."""
     check_document(text, limits)
-    plan = await model.divide("text").document(text, max_sentences=limits.max_sentences)
+    divider = model.divide("text")
+    # Dividing costs too: a call that has no chance ends here.
+    model.batcher.check_admission(deadline=deadline)
+    plan = await divider.document(text, max_sentences=limits.max_sentences)
     windows, sentences = parts_of(text, plan.whole.windows), parts_of(text, plan.sentences)
     # A text that is one sentence is also its only window, and sentences repeat.
     parts = list(dict.fromkeys([*windows, *sentences]))

@@ -30,6 +30,8 @@ async def answer_whole(
     that names ``field``.
     """
     divider = model.divide("overlength")
+    # Dividing costs too: a call that has no chance ends here.
+    model.batcher.check_admission(deadline=deadline)
     plans = await _settled(divider.windows(text, field) for field, text in texts.items())
     parts = [
         [] if isinstance(plan, Exception) else parts_of(text, plan.windows)

@@ -158,6 +158,30 @@ async def test_a_document_weighs_what_its_texts_weigh(words: Service) -> None:
     assert "other" in words.classifier.seen[1:5]
 
 
+async def test_a_full_queue_refuses_before_a_text_is_divided(
+    words: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words.classifier.hold()
+    first = asyncio.create_task(document(words, "good"))
+    await words.classifier.started()
+    flood = [
+        words.stub.BatchClassify(pb.BatchClassifyRequest(texts=["a", "b", "c", "d"]))
+        for _ in range(QUEUE_TEXTS // 4)
+    ]
+    await until(lambda: words.batcher.queued_texts == QUEUE_TEXTS)
+    read: list[str] = []
+    monkeypatch.setattr(WordReader, "read", lambda _, text: read.append(text))
+    code, said = await refusal(words, "good. bad.")
+    assert (code, said.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    batch = pb.BatchClassifyRequest(texts=["good"], overlength=WINDOWS)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await words.stub.BatchClassify(batch)
+    assert told(caught.value).reason == "OVERLOADED"
+    assert not read
+    words.classifier.release()
+    await asyncio.gather(first, *flood)
+
+
 async def test_a_caller_who_leaves_frees_the_places_of_a_document(words: Service) -> None:
     words.classifier.hold()
     first = asyncio.create_task(document(words, "good"))
