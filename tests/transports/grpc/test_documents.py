@@ -134,9 +134,12 @@ async def test_the_limits_and_windows_are_told(words: Service) -> None:
 async def test_a_part_that_the_model_fails_on_fails_the_document_and_frees_the_queue(
     words: Service,
 ) -> None:
-    code, said = await refusal(words, f"good\nfine\n{POISON}\nbad")
+    text = "\n".join([POISON, *"abcdefg"])
+    code, said = await refusal(words, text)
     assert (code, said.reason) == (grpc.StatusCode.INTERNAL, "MODEL_FAILED")
     assert words.batcher.queued_texts == 0
+    # The first batch had the whole, the poison and two more, and the others were not computed for nothing.
+    assert words.batcher.counters.dropped == 5
     assert (await document(words, "good")).document.label == "good"
 
 
@@ -230,13 +233,18 @@ async def test_a_stream_of_long_texts_is_bounded_by_half_of_the_queue(words: Ser
 
 async def test_a_stream_that_ends_leaves_no_window_in_the_queue(words: Service) -> None:
     words.classifier.hold()
+    first = words.stub.Classify(pb.ClassifyRequest(text="first"))
+    await words.classifier.started()
     options = pb.StreamOptions(overlength=WINDOWS)
-    requests = [pb.StreamClassifyRequest(text=LONG, options=options) for _ in range(40)]
+    # Of one window, and of four: the fifth text waits for places with one of its four in the queue.
+    texts = [*"abc", *["a " * 50] * 10]
+    requests = [pb.StreamClassifyRequest(text=text, options=options) for text in texts]
     call = words.stub.StreamClassify(iter(requests))
     await until(lambda: words.batcher.queued_texts == QUEUE_TEXTS // 2)
     call.cancel()
     await until(lambda: words.batcher.queued_texts == 0)
     words.classifier.release()
+    await first
 
 
 async def test_a_model_that_tells_no_places_of_tokens_refuses_by_name() -> None:
