@@ -138,7 +138,7 @@ async def test_a_part_that_the_model_fails_on_fails_the_document_and_frees_the_q
     code, said = await refusal(words, text)
     assert (code, said.reason) == (grpc.StatusCode.INTERNAL, "MODEL_FAILED")
     assert words.batcher.queued_texts == 0
-    # The first batch had the whole, the poison and two more, and the others were not computed for nothing.
+    # The first batch had the whole, the poison and two more; the others were not computed.
     assert words.batcher.counters.dropped == 5
     assert (await document(words, "good")).document.label == "good"
 
