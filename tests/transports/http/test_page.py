@@ -353,7 +353,7 @@ def test_the_keyboard_is_enough(page: Page, url: str) -> None:
     opened(page, url)
     focused = "document.activeElement"
     ids = []
-    for _ in range(6):
+    for _ in range(7):
         ids.append(page.evaluate(f"{focused}.id || {focused}.localName"))
         outline = page.evaluate(
             f"getComputedStyle({focused}.id === 'file' ? {focused}.nextSibling : {focused})"
@@ -361,11 +361,11 @@ def test_the_keyboard_is_enough(page: Page, url: str) -> None:
         )
         assert outline == "solid", ids
         page.keyboard.press("Tab")
-    assert ids == ["text", "by-line", "file", "send", "summary", "a"]
+    assert ids == ["text", "by-line", "by-sentence", "file", "send", "summary", "a"]
 
     page.get_by_label("Text", exact=True).focus()
     page.keyboard.type("good")
-    for _ in range(3):
+    for _ in range(4):
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator(".answer-label")).to_be_visible()
