@@ -115,6 +115,7 @@ def _compiled(
 ) -> LoadedModel:
     from valence_service.backends.openvino import LatencyForm, OpenVinoClassifier, compile_model
     from valence_service.backends.serving_form import find_serving_form
+    from valence_service.backends.token_reader import OffsetReader
 
     artifact = _artifact(source, folder, plan)
     info = model_info(source, folder, plan, artifact.input_spec.max_tokens)
@@ -150,7 +151,10 @@ def _compiled(
             return classifier(compiled(streams=1, threads=max(1, cores // replicas)), latency)
 
         return LoadedModel(
-            info, [classifier(throughput, latency) for _ in range(replicas)], new_classifier
+            info,
+            [classifier(throughput, latency) for _ in range(replicas)],
+            new_classifier,
+            OffsetReader(form.tokenizer),
         )
 
     return find_serving_form(artifact, load, name=folder.name)

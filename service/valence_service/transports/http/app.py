@@ -82,6 +82,11 @@ def make_app(
             Endpoint(gate, methods["BatchClassify"], api.infer, "/models/{name}"),
             methods=["POST"],
         ),
+        Route(
+            "/v1/document",
+            Endpoint(gate, methods["ClassifyDocument"], api.document, "/v1/document"),
+            methods=["POST"],
+        ),
         Route(STREAM_PATH, StreamEndpoint(service, gate), methods=["POST"]),
         *(Route(f"{PATH}/{name}", connect, methods=["POST"]) for name in METHODS),
     ]

@@ -18,7 +18,11 @@ from valence_service.serving.stream import StreamRequest
 from valence_service.transports.http.bodies import ClientGone, check_plain
 from valence_service.transports.http.calls import http_request, leaving_with_client, with_request_id
 from valence_service.transports.http.errors import error_body, error_response
-from valence_service.transports.http.json_text import MAX_SHOWN_CHARACTERS, parse_json, shown
+from valence_service.transports.http.json_text import (
+    MAX_SHOWN_CHARACTERS,
+    parse_json,
+    value_named,
+)
 from valence_service.transports.messages import Replies, read_order, read_overlength
 from valence_service.transports.status import status_of
 
@@ -56,7 +60,7 @@ class StreamEndpoint:
                     raise call.refusal
                 check_plain(call.headers)
                 options = _options(scope["query_string"])
-                replies = Replies(self._service.model(), self._service.limits)
+                replies = Replies.of(self._service)
                 stream = self._service.stream(call)
             except Exception as error:
                 await error_response(error, call.fail(error))(scope, receive, send)
@@ -215,17 +219,9 @@ def _options(query: bytes) -> StreamOptions:
             raise InvalidField(name, "is given twice")
         given[name] = value
     return StreamOptions(
-        read_overlength(_number(pb.Overlength, "overlength", given), "overlength"),
-        read_order(_number(pb.Order, "order", given), "order"),
+        read_overlength(
+            value_named(pb.Overlength, "overlength", given.get("overlength", "unspecified")),
+            "overlength",
+        ),
+        read_order(value_named(pb.Order, "order", given.get("order", "unspecified")), "order"),
     )
-
-
-def _number(enum: Any, name: str, given: Mapping[str, str]) -> int:
-    """Return the number of a value, named without its enum: ``reject``."""
-    values: dict[str, int] = dict(enum.items())
-    prefix = f"{name.upper()}_"
-    value = given.get(name, "unspecified")
-    if (number := values.get(prefix + value.upper())) is not None:
-        return number
-    known = ", ".join(each.removeprefix(prefix).lower() for each in values)
-    raise InvalidField(name, f"{shown(value)} is none of {known}")
