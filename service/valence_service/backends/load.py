@@ -72,9 +72,14 @@ def prepare_model(source: ModelSource) -> None:
 
 def _plan(source: ModelSource, folder: ModelFolder) -> ExecutionPlan:
     from valence_service.backends.artifact import int8_xml
+    from valence_service.backends.bert_build import can_build
 
     return plan_execution(
-        source.engine, source.precision, source.device, int8_ready=int8_xml(folder) is not None
+        source.engine,
+        source.precision,
+        source.device,
+        int8_ready=int8_xml(folder) is not None,
+        others_ready=can_build(folder),
     )
 
 
