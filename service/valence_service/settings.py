@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     max_text_tokens: int = Field(
         2048, ge=16, le=1 << 20, description="most tokens of a text that the model reads"
     )
+    exit_confidence: float | None = Field(
+        None, ge=0, le=1, description="least score to leave a model at an exit; 1 is every layer"
+    )
     grace_seconds: float = Field(
         10.0, ge=0, le=3600, description="seconds that accepted calls have to end after SIGTERM"
     )
@@ -237,10 +240,7 @@ class Settings(BaseSettings):
         if "metrics_host" in self.model_fields_set and self.metrics_port is None:
             raise ValueError("--metrics-host needs --metrics-port: without it there are no metrics")
         if {"http_host", "http_allowed_origins"} & self.model_fields_set and self.http_port is None:
-            raise ValueError(
-                "--http-host and --http-allowed-origins need --http-port: without it there is no "
-                "HTTP"
-            )
+            raise ValueError("--http-host and --http-allowed-origins need --http-port")
         if not self.token_file and (self.public_reflection or not self.public_health):
             raise ValueError(
                 "--public-reflection and --no-public-health need --token-file: without tokens "

@@ -42,6 +42,7 @@ GOOD = Sentiment(
     tokens_used=3,
     truncated=False,
     model=ModelRef("fixed", "0123456789ab"),
+    layers_used=4,
 )
 
 
@@ -95,6 +96,7 @@ async def test_model(client: Open) -> None:
             precision="f32",
             device="cpu",
             engine_reason="f32: the reference",
+            layers=6,
         )
 
 

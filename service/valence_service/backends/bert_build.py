@@ -11,6 +11,7 @@ from valence_service.backends.artifact import InputSpec, ModelArtifact
 from valence_service.backends.bert_config import encoder_of
 from valence_service.backends.bert_family import CannotBuild
 from valence_service.backends.bert_graph import build
+from valence_service.backends.exits import read_heads
 from valence_service.backends.integrity import read_json, weights_of
 from valence_service.backends.source import ModelUnusable, check_vocabulary, least_limit
 from valence_service.backends.weights import read_safetensors
@@ -44,8 +45,11 @@ def can_build(folder: ModelFolder) -> bool:
     return True
 
 
-def build_artifact(folder: ModelFolder) -> ModelArtifact:
-    """Return the folder's model. Raise CannotBuild, or ModelUnusable where it is broken."""
+def build_artifact(folder: ModelFolder, exits: tuple[int, ...] = ()) -> ModelArtifact:
+    """Return the folder's model with the exits after these layers.
+
+    Raise CannotBuild, or ModelUnusable where it is broken.
+    """
     encoder, weights = _read(folder)
     path = folder.path / TOKENIZER
     content = path.read_text(encoding="utf-8")
@@ -59,7 +63,9 @@ def build_artifact(folder: ModelFolder) -> ModelArtifact:
     # Padding is masked, on whichever side it is: on the right no token's position depends on it.
     limits = (encoder.max_tokens, folder.tokenizer_config.get("model_max_length"))
     spec = InputSpec(max_tokens=least_limit(limits), pad_id=encoder.pad_id, pad_left=False)
-    return ModelArtifact(build(encoder, weights), content, spec)
+    heads = read_heads(folder, exits) if exits else {}
+    encoder.check_exits(heads, exits)
+    return ModelArtifact(build(encoder, weights, heads), content, spec, exits)
 
 
 def _read(folder: ModelFolder) -> tuple[Encoder, Mapping[str, np.ndarray]]:

@@ -160,7 +160,7 @@ class Encoder:
         tables = {"word": self.words, "position": self.positions}
         if family.token_types:
             tables["token_type"] = self.types
-        shapes = {
+        shapes: dict[str, tuple[int, ...]] = {
             self.embedding(f"{kind}_embeddings.weight"): (rows, narrow)
             for kind, rows in tables.items()
         }
@@ -178,8 +178,7 @@ class Encoder:
             dense[layer + family.inner] = (self.inner_width, width)
             dense[layer + family.outer] = (width, self.inner_width)
             norms |= {layer + family.attended_norm: width, layer + family.outer_norm: width}
-        shapes |= {f"{name}.weight": shape for name, shape in dense.items()}
-        shapes |= {f"{name}.bias": shape[:1] for name, shape in dense.items()}
+        shapes |= _shapes_of(dense)
         shapes |= {
             f"{name}.{part}": (size,) for name, size in norms.items() for part in ("weight", "bias")
         }
@@ -188,15 +187,31 @@ class Encoder:
     def check(self, weights: Mapping[str, np.ndarray]) -> None:
         """Raise CannotBuild unless the weights are exactly those that it computes."""
         shapes = self.shapes()
-        for name, shape in shapes.items():
-            if name not in weights:
-                raise CannotBuild(f"its weights lack {name}")
-            if weights[name].shape != shape:
-                raise CannotBuild(f"{name} has shape {weights[name].shape}, not {shape}")
+        _compare(weights, shapes)
         for name in weights.keys() - shapes.keys():
             unused = f"{self.family.prefix}pooler."
             if not (name.startswith(unused) or _UNUSED.fullmatch(name)):
                 raise CannotBuild(f"its weights have {name}, which is not known")
+
+    def check_exits(self, heads: Mapping[str, np.ndarray], layers: tuple[int, ...]) -> None:
+        """Raise CannotBuild unless the heads of exits have the shapes that it computes."""
+        sizes = {"dense": (self.width, self.width), "classifier": (self.labels, self.width)}
+        dense = {f"{layer}.{name}": size for layer in layers for name, size in sizes.items()}
+        _compare(heads, _shapes_of(dense))
+
+
+def _shapes_of(dense: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights and biases of dense layers."""
+    shapes: dict[str, tuple[int, ...]] = {f"{name}.weight": size for name, size in dense.items()}
+    return shapes | {f"{name}.bias": size[:1] for name, size in dense.items()}
+
+
+def _compare(weights: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise CannotBuild(f"its weights lack {name}")
+        if weights[name].shape != shape:
+            raise CannotBuild(f"{name} has shape {weights[name].shape}, not {shape}")
 
 
 def mpnet_buckets(distances: np.ndarray) -> np.ndarray:

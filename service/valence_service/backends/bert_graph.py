@@ -128,7 +128,7 @@ class _Builder:
     @functools.cached_property
     def _tokens(self) -> openvino.Node:
         """The width of the micro-batch."""
-        return ops.gather(ops.shape_of(self._ids), _integers(1), _integers())
+        return ops.gather(ops.shape_of(self._attended), _integers(1), _integers())
 
     @functools.cached_property
     def _shares(self) -> openvino.Node:

@@ -56,19 +56,21 @@ def prepare_artifact(
     cache_dir: Path,
     *,
     check_tokens: int | None,
+    exits: tuple[int, ...] = (),
     must_keep: bool = False,
 ) -> ModelArtifact:
     """Return the model for a precision: ready-made, built, from the cache, or converted now.
 
     Keep a conversion only if it answers like torch, on texts of up to check_tokens (None: any).
     Block, for some seconds where it converts. Raise ModelUnusable; where the cache cannot be
-    written, only if it must_keep.
+    written, only if it must_keep. It has ``exits`` after these layers where the form has heads
+    there: a conversion has none.
     """
-    ready_made = read_ready_made(folder, precision)
+    ready_made = read_ready_made(folder, precision, exits)
     if ready_made is not None:
         return ready_made
     try:
-        return build_artifact(folder)
+        return build_artifact(folder, exits)
     except CannotBuild as error:
         why = str(error)
     # Another version's conversion may differ, and a newer file may not be read by an older one.

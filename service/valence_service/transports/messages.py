@@ -84,6 +84,7 @@ class Replies:
             precision=info.precision,
             device=info.device,
             engine_reason=info.engine_reason,
+            layers=info.layers,
         )
 
     def sentiment(self, sentiment: Sentiment) -> pb.Sentiment:
@@ -100,6 +101,7 @@ class Replies:
             truncated=sentiment.truncated,
             model=self._ref,
             tokens_unknown=sentiment.tokens_unknown,
+            layers_used=sentiment.layers_used,
         )
 
     def classify(self, answer: Answer) -> pb.ClassifyResponse:
