@@ -69,13 +69,19 @@ async def test_token(server: Serving, tmp_path: Path) -> None:
     assert server.contract.authorization == ["Bearer swordfish"] * 2
 
 
-@pytest.mark.parametrize("content", ["", "\n", "one two", "one\ntwo\n", "größe"])
-async def test_a_file_with_no_token(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "content"),
+    [
+        *(("model", content) for content in ("", "\n", "one two", "one\ntwo\n", "größe")),
+        ("health", ""),
+        ("watch", ""),
+    ],
+)
+async def test_a_file_with_no_token(tmp_path: Path, command: str, content: str) -> None:
     (tmp_path / "token").write_text(content)
-    for command in ("model", "health", "watch"):
-        code, _, err = await run(command, "--token-file", tmp_path / "token")
-        assert code == 2
-        assert "/token: give one token" in err
+    code, _, err = await run(command, "--token-file", tmp_path / "token")
+    assert code == 2
+    assert "/token: give one token" in err
 
 
 async def test_files_that_are_not_there(tmp_path: Path) -> None:

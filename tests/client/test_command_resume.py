@@ -61,7 +61,8 @@ async def grown(output: Path, size_bytes: int, process: Process) -> None:
             await asyncio.sleep(0.001)
 
 
-@pytest.mark.parametrize("suffix", [".csv", pytest.param(".jsonl", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 async def test_killed_again_and_again(
     tiny: Server, reviews: Path, tmp_path: Path, suffix: str
 ) -> None:

@@ -42,6 +42,7 @@ def shell(embedded: Server, tmp_path: Path) -> dict[str, str]:
     return environment({"PATH": path, "VALENCE_ADDRESS": embedded.address})
 
 
+@pytest.mark.full
 def test_every_example(shell: dict[str, str], tmp_path: Path) -> None:
     code = 0
     all_of_them = commands()

@@ -95,6 +95,7 @@ async def test_health_answers_beside_a_long_batch(embedded: Server) -> None:
     assert checks > 1
 
 
+@pytest.mark.full
 async def test_the_pipeline_engine_serves_too(two_labels: str) -> None:
     (expected,) = pipeline_scores(two_labels, ["The film was great."])
     with serving("--model", two_labels, "--engine", "pipeline", "--no-self-check") as server:

@@ -23,13 +23,14 @@ def words(number: int) -> int:
     return 1 + number % 7
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("kind", "signum"),
     [
         ("sync", signal.SIGTERM),
-        pytest.param("aio", signal.SIGKILL, marks=pytest.mark.full),
-        pytest.param("sync", signal.SIGKILL, marks=pytest.mark.full),
-        pytest.param("aio", signal.SIGTERM, marks=pytest.mark.full),
+        ("aio", signal.SIGKILL),
+        ("sync", signal.SIGKILL),
+        ("aio", signal.SIGTERM),
     ],
 )
 async def test_server_that_is_restarted_under_a_stream(

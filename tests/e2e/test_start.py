@@ -38,6 +38,7 @@ def test_help_says_units_and_defaults() -> None:
         assert word in ended.stdout
 
 
+@pytest.mark.full
 def test_the_embedded_model_is_checked_once_it_serves() -> None:
     with serving("--precision", "int8") as server:
         told = server.event("self_check")
@@ -174,6 +175,7 @@ def prepared(
     return flags, [json.loads(line)["event"] for line in ended.stderr.splitlines()]
 
 
+@pytest.mark.full
 def test_a_converted_model_is_served_without_torch(
     prepared: tuple[tuple[str, ...], list[str]],
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 
 import grpc
+import pytest
 from valence.v1 import sentiment_pb2 as pb
 
 from tests.faults.answers import Answers
@@ -18,6 +19,7 @@ CONNECTIONS, CALLS_EACH = 5, 500
 PATIENCE_SECONDS = 120
 
 
+@pytest.mark.full
 async def test_a_burst_of_calls_is_answered_or_told_to_come_again(
     server: Running, answers: Answers
 ) -> None:

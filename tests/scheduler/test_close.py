@@ -19,6 +19,7 @@ from tests.scheduler.fakes import (
     said,
     submit_wait,
 )
+from tests.support.waiting import until
 
 
 async def test_closing_an_idle_batcher_takes_no_time() -> None:
@@ -44,6 +45,22 @@ async def test_closing_answers_what_is_queued_and_takes_nothing_more() -> None:
         assert [future.done() for future in (running, *queued)] == [True] * 3
         assert [said(future.result()) for future in (running, *queued)] == ["occupies", "a", "b"]
         assert batcher.idle
+
+
+async def test_while_closing_a_replica_that_is_free_takes_over_from_one_that_breaks() -> None:
+    fakes = [FakeClassifier(held=True), FakeClassifier(held=True)]
+    async with batching(*fakes) as batcher:
+        answer = asyncio.create_task(submit_wait(batcher, "a"))
+        await until(lambda: any(fake.at_gate for fake in fakes))
+        breaks = next(fake for fake in fakes if fake.at_gate)
+        closing = asyncio.create_task(batcher.close(timeout_seconds=10))
+        await a_few_turns()
+        breaks.sick = True
+        for fake in fakes:
+            fake.release()
+        assert said(await answer) == "a"
+        assert await closing
+        assert [fake.batches for fake in fakes] == [[["a"]]] * 2
 
 
 async def test_closing_turns_away_who_waits_for_room() -> None:

@@ -60,12 +60,14 @@ _OWN: dict[str, dict[str, Any]] = {
         "num_hidden_layers": None,
     },
     "t5": {"decoder_start_token_id": 0},
+    # Its positions are relative: it has no limit of them.
+    "xlnet": {"max_position_embeddings": None},
     "xmod": {"default_language": "en_XX"},
 }
 # These read pictures or tables beside texts, or have sizes that depend on each other.
 LEFT_OUT = frozenset(
     {
-        *("axk1", "cohere_compass_text", "gemma3", "layoutlmv2", "layoutlmv3", "lilt", "xlnet"),
+        *("axk1", "cohere_compass_text", "gemma3", "layoutlmv2", "layoutlmv3", "lilt"),
         *(
             "ministral3",
             "mistral4",

@@ -23,6 +23,7 @@ class Stopped(Exception):
     """The machine stops."""
 
 
+@pytest.mark.full
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     answering: tuple[WithExits, Tokenizer],
     batched: list[Batch],
@@ -54,6 +55,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     )
 
 
+@pytest.mark.full
 def test_every_depth_learns(
     answering: tuple[WithExits, Tokenizer], batched: list[Batch], tmp_path: Path
 ) -> None:

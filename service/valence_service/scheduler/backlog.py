@@ -76,6 +76,9 @@ class Backlog:
         if batch:
             self.batches += 1
             self._set_running(self._running.union(batch))
+        elif self._running and not self.queue:
+            # A closed queue keeps the event set, but the worker waits for the others' end.
+            self.queue.arrived.clear()
         return batch
 
     def settled(self, batch: list[Job]) -> None:
@@ -122,3 +125,5 @@ class Backlog:
         self._running = jobs
         # Every admission reads the sum, so it is made where it changes.
         self.running_tokens = sum(job.tokens for job in jobs)
+        if self.queue.closed and not jobs:
+            self.queue.arrived.set()  # the other workers may end

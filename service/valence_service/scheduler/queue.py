@@ -100,7 +100,7 @@ class Queue:
         self._loop = asyncio.get_running_loop()
         self.closed = False
         self.arrived = asyncio.Event()
-        """Set while a text may wait, and once closed."""
+        """Set while a text may wait, and once closed. See ``Backlog.next_batch``."""
 
     def __len__(self) -> int:
         """Return the number of texts that wait."""

@@ -71,14 +71,17 @@ class Worker:
         self._schedule_check()
 
     async def run(self) -> None:
-        """Compute batches until the queue is closed and empty."""
+        """Compute batches until the queue is closed, and no text is left.
+
+        A text that another worker computes is left: should its replica break, this one takes over.
+        """
         queue = self._backlog.queue
         while self.replica.well or not queue.closed:
             if not self.replica.well:
                 await self._recovery.run()
                 self._on_change()
             # Others may have cleared the event that announced them, while this replica computed.
-            if self._warm_up is None and not self._check_due:
+            if (self._warm_up is None or queue.closed) and not self._check_due:
                 await queue.arrived.wait()
             if self._warm_up is not None and not queue.closed:
                 warm_up, self._warm_up = self._warm_up, None
@@ -93,7 +96,7 @@ class Worker:
             self._batch = self._backlog.next_batch()
             if self._batch:
                 await self._process()
-            elif queue.closed:
+            elif queue.closed and self._backlog.idle:
                 return
 
     async def check(self, *, limit_seconds: float | None = None) -> None:

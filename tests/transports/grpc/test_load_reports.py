@@ -55,8 +55,10 @@ async def test_the_report_follows_the_load(
 async def test_waiting_texts_weigh_more_than_busy_replicas(service: Service) -> None:
     await service.stub.BatchClassify(pb.BatchClassifyRequest(texts=["good", "bad"]))
     service.classifier.hold()
-    calls = [service.stub.Classify(pb.ClassifyRequest(text=str(number))) for number in range(12)]
-    await until(lambda: service.batcher.queued_texts == 12 - len(service.classifier.seen) - 1)
+    calls = [service.stub.Classify(pb.ClassifyRequest(text="computed"))]
+    await service.classifier.started()
+    calls += [service.stub.Classify(pb.ClassifyRequest(text=str(number))) for number in range(11)]
+    await until(lambda: service.batcher.queued_texts == 11)
     await until(lambda: service.sentiment.utilization > 1)
     service.classifier.release()
     await asyncio.gather(*calls)

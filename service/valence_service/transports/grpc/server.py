@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from valence_service.serving.service import SentimentService
     from valence_service.transports.auth import Authenticator
     from valence_service.transports.tls import Certificates
-    from valence_service.transports.unary import UnaryService
+    from valence_service.transports.unary import UnaryMethod, UnaryService
 
 HEALTH_METHODS = f"/{health.SERVICE_NAME}/"
 LOAD_METHODS = f"/{load_reports.SERVICE_NAME}/"
@@ -54,7 +54,8 @@ class ConnectionLimits:
 class GrpcTransport:
     """Carries a service over gRPC. Belongs to one event loop.
 
-    ``services`` are what it carries beside the contract, wrapped in the same code.
+    ``services`` are what it carries beside the contract, wrapped in the same code. Several
+    processes may listen on one address where each ``shares_port``.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class GrpcTransport:
         public_health: bool = True,
         public_reflection: bool = False,
         services: Sequence[UnaryService] = (),
+        shares_port: bool = False,
     ) -> None:
         self._reads = Reads()
         interceptors = []
@@ -77,13 +79,18 @@ class GrpcTransport:
                 public += [HEALTH_METHODS, LOAD_METHODS, *_health_paths(services)]
             interceptors.append(Authentication(authenticator, tuple(public), telemetry, services))
         self._server = grpc.aio.server(
-            interceptors=interceptors, options=_options(service.limits, connections)
+            interceptors=interceptors,
+            options=[
+                # Else a second server on the port would get half of the connections.
+                ("grpc.so_reuseport", int(shares_port)),
+                *_options(service.limits, connections),
+            ],
         )
         self._loads = LoadReports(lambda: service.utilization, readiness)
         wrapper = Wrapper(telemetry, self._reads, self._loads)
         self._add(SERVICE_NAME, _contract(service, wrapper))
         for added in services:
-            self._add(added.name, _handlers(added, wrapper))
+            self._add(added.name, _handlers(added.methods, wrapper))
         names = (SERVICE_NAME, *(added.name for added in services))
         servicer = health.HealthServicer(readiness, self._reads, *names)
         self._add(health.SERVICE_NAME, servicer.handlers())
@@ -132,47 +139,26 @@ def _health_paths(services: Sequence[UnaryService]) -> list[str]:
     ]
 
 
-def _handlers(service: UnaryService, wrapper: Wrapper) -> dict[str, Any]:
-    """Return the wrapped handlers of a service's methods."""
+def _handlers(methods: Sequence[UnaryMethod], wrapper: Wrapper) -> dict[str, Any]:
+    """Return the wrapped handlers of methods."""
     return {
         method.name: wrapper.unary(
             method.name, method.answer, method.request, method.response, admit=method.admit
         )
-        for method in service.methods
+        for method in methods
     }
 
 
 def _contract(service: SentimentService, wrapper: Wrapper) -> dict[str, Any]:
     """Return the wrapped handlers of the contract's methods."""
     servicer = SentimentServicer(service)
-    ready = servicer.check_ready
-    return {
-        "Classify": wrapper.unary(
-            # The time that a batch takes depends on its texts, so only a call of one text can be
-            # admitted before it is read.
-            "Classify",
-            servicer.classify,
-            pb.ClassifyRequest,
-            pb.ClassifyResponse,
-            admit=servicer.admit,
-        ),
-        "BatchClassify": wrapper.unary(
-            "BatchClassify",
-            servicer.batch_classify,
-            pb.BatchClassifyRequest,
-            pb.BatchClassifyResponse,
-            admit=ready,
-        ),
-        "StreamClassify": wrapper.stream(
-            "StreamClassify",
-            servicer.stream_classify,
-            pb.StreamClassifyRequest,
-            pb.StreamClassifyResponse,
-        ),
-        "GetModel": wrapper.unary(
-            "GetModel", servicer.get_model, pb.GetModelRequest, pb.GetModelResponse, admit=ready
-        ),
-    }
+    stream = wrapper.stream(
+        "StreamClassify",
+        servicer.stream_classify,
+        pb.StreamClassifyRequest,
+        pb.StreamClassifyResponse,
+    )
+    return {**_handlers(servicer.describe(), wrapper), "StreamClassify": stream}
 
 
 def _options(limits: Limits, connections: ConnectionLimits) -> list[tuple[str, int]]:
@@ -180,8 +166,6 @@ def _options(limits: Limits, connections: ConnectionLimits) -> list[tuple[str, i
     # names the limit; gRPC's own names nothing, and ends a stream.
     largest_batch = 2 * limits.max_batch_texts * (limits.max_text_bytes + 16)
     return [
-        # Else a second server on the port would get half of the connections.
-        ("grpc.so_reuseport", 0),
         (
             "grpc.max_receive_message_length",
             min(MOST_MESSAGE_BYTES, max(LEAST_MESSAGE_BYTES, largest_batch)),
