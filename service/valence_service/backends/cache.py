@@ -141,7 +141,7 @@ def _read(entry: Path) -> ModelArtifact:
         Tokenizer.from_str(tokenizer)  # fail here, where the entry can be made again
         model = read_graph(entry / XML)
         weakref.finalize(model, files.pop_all().close)
-    return ModelArtifact(model, tokenizer, input_spec, record["known"])
+    return ModelArtifact(model, tokenizer, input_spec, known=record["known"])
 
 
 def _write(artifact: ModelArtifact, entry: Path) -> None:
