@@ -72,6 +72,7 @@ def sentiment(text: str) -> pb.Sentiment:
         tokens_used=min(tokens, MAX_TOKENS),
         truncated=tokens > MAX_TOKENS,
         tokens_unknown=text.count("☀"),
+        layers_used=4,
         model=MODEL,
     )
 
@@ -195,6 +196,7 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
             precision="f32",
             device="cpu",
             engine_reason="f32: the reference",
+            layers=6,
             windows=pb.Windows(tokens=8, stride=6),
         )
         return pb.GetModelResponse(model=model)

@@ -28,6 +28,7 @@ def said(
         tokens_total=tokens,
         tokens_used=tokens,
         tokens_unknown=0,
+        layers_used=tokens,
     )
 
 
@@ -42,6 +43,8 @@ def test_windows_count_by_their_tokens() -> None:
     assert answer.valence == pytest.approx(-0.4)
     assert answer.polarity is Polarity.NEGATIVE
     assert (answer.tokens_total, answer.tokens_used, answer.tokens_unknown) == (100, 100, 7)
+    # Of the longest window: said() gives each as many layers as tokens.
+    assert answer.layers_used == 30
 
 
 def test_the_answer_to_one_window_is_the_models() -> None:

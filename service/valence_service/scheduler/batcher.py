@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from valence_service.core.classifier import TokenCount
 from valence_service.core.errors import Draining, Unhealthy
 from valence_service.core.observer import NoObserver, Observer, TextCounters
 from valence_service.scheduler.admission import Admission
@@ -129,10 +130,9 @@ class Batcher:
         return sum(replica.abandoned_threads for replica in self._pool.replicas)
 
     @property
-    def tokens(self) -> tuple[int, int]:
-        """Tokens that the model has been given so far: of texts, and of padding."""
-        counts = [replica.tokens for replica in self._pool.replicas]
-        return sum(count.texts for count in counts), sum(count.padding for count in counts)
+    def tokens(self) -> TokenCount:
+        """What the model has computed so far."""
+        return sum((replica.tokens for replica in self._pool.replicas), TokenCount())
 
     @property
     def idle(self) -> bool:

@@ -63,13 +63,23 @@ def _model_metrics(batcher: Batcher, info: ModelInfo) -> Iterator[Metric]:
     for outcome in ("answered", "failed", "dropped", "wasted"):
         texts.add_metric([outcome], getattr(batcher.counters, outcome))
     yield texts
-    of_texts, of_padding = batcher.tokens
+    computed = batcher.tokens
     yield CounterMetricFamily(
-        "valence_tokens", "Tokens of texts that the model was given.", of_texts
+        "valence_tokens", "Tokens of texts that the model was given.", computed.texts
     )
     yield CounterMetricFamily(
-        "valence_padding_tokens", "Tokens that filled micro-batches of the model up.", of_padding
+        "valence_padding_tokens",
+        "Tokens that filled micro-batches of the model up.",
+        computed.padding,
     )
+    by_layers = CounterMetricFamily(
+        "valence_texts_by_layers",
+        "Texts that were computed, by how many of the model's layers it took.",
+        labels=["layers"],
+    )
+    for layers, count in sorted(computed.layers.items()):
+        by_layers.add_metric([str(layers)], count)
+    yield by_layers
     facts = {
         "name": info.name,
         "revision": info.revision,
