@@ -112,7 +112,9 @@ def family(spans: list[Span]) -> tuple[Span, Span, Span, Span]:
     return client, server, queue, inference
 
 
-@pytest.mark.parametrize("protocol", ["grpc", pytest.param("http/protobuf", marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "protocol", ["grpc", pytest.param("http/protobuf", marks=pytest.mark.full)]
+)
 def test_one_trace_from_the_client_to_the_inference_through_a_collector(
     two_labels: str, protocol: str
 ) -> None:
