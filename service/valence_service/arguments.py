@@ -17,6 +17,7 @@ from valence_service.setting_errors import (
     suggest,
     variable_of,
 )
+from valence_service.setting_rules import check_together
 from valence_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     if unknown := find_unknown_variable(os.environ, variables):
         raise SettingsError(f"unknown setting {unknown}{suggest(unknown, variables)}")
     try:
-        return CliApp.run(Settings, cli_args=list(arguments))
+        settings = CliApp.run(Settings, cli_args=list(arguments))
     except PydanticSettingsError as error:
         reason = str(error).removeprefix("error parsing CLI: ")
         wrong = (
@@ -41,3 +42,5 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         raise SettingsError(f"{reason}{hint}") from error
     except ValidationError as error:
         raise SettingsError("; ".join(explain(item) for item in error.errors())) from error
+    check_together(settings)
+    return settings

@@ -47,8 +47,12 @@ class Lifecycle:
     service: SentimentService
     readiness: Readiness
     transports: Sequence[Transport]
-    addresses: Mapping[str, str]
-    """Where it listens, for the log."""
+    listen: Callable[[], Mapping[str, str]]
+    """Takes the addresses and returns them. Raises CannotListen, or SettingsError."""
+    listen_first: bool
+    """Whether to listen while the model loads, and answer health checks."""
+    on_serving: Callable[[Mapping[str, str]], None]
+    """Called with the addresses, once it serves."""
     cores: Cores
     model_name: str
     load: Callable[[], LoadedModel]
@@ -68,17 +72,16 @@ class Lifecycle:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end within the grace.
 
-        Raise ModelUnusable where there is nothing to serve, and ModelLost where the model no longer
-        answers.
+        Raise CannotListen, or SettingsError for files that the settings name and that are wrong;
+        ModelUnusable where there is nothing to serve; ModelLost where the model no longer answers.
         """
         started = time.monotonic()
         ends = math.inf
         with stop_signals() as stop:
-            for transport in self.transports:
-                await transport.start()
+            addresses = await self._listen() if self.listen_first else {}
             log.info(
                 "starting",
-                **self.addresses,
+                **addresses,
                 model=self.model_name,
                 cores=self.cores.count,
                 cores_limited_by=self.cores.limited_by,
@@ -89,7 +92,9 @@ class Lifecycle:
                 await asyncio.wait([opening, stopping], return_when=asyncio.FIRST_COMPLETED)
                 if opening.done():
                     model = opening.result()
-                    self._announce(model, started)
+                    if not self.listen_first:
+                        addresses = await self._listen()
+                    self._announce(model, addresses, started)
                     # Not cancelled before the drain has ended: its thread would compute on, and
                     # keep the replica from the texts that were accepted.
                     settling_in = asyncio.create_task(self._settle_in(model))
@@ -114,11 +119,18 @@ class Lifecycle:
                     await send_rest(self.traces, left)
         log.info("stopped")
 
-    def _announce(self, model: ServedModel, started: float) -> None:
+    async def _listen(self) -> Mapping[str, str]:
+        addresses = self.listen()
+        for transport in self.transports:
+            await transport.start()
+        return addresses
+
+    def _announce(self, model: ServedModel, addresses: Mapping[str, str], started: float) -> None:
         self.readiness.set(serving=True)
+        self.on_serving(addresses)
         log.info(
             "SERVING",
-            **self.addresses,
+            **addresses,
             workers=model.batcher.replicas,
             seconds=round(time.monotonic() - started, 2),
             **_facts(model.info),

@@ -22,8 +22,10 @@ MAX_LINE_BYTES = 65536
 MAX_REASON_BYTES = 512
 
 
-def configure(*, verbose: bool) -> None:
+def configure(*, verbose: bool, process: int | None = None) -> None:
     """Send structlog's events and the libraries' log records to stderr in one form.
+
+    Each line names the process, where there are several.
 
     Call it once, before grpc starts its threads: with them, a later configuration can deadlock
     (grpc/grpc#43421).
@@ -33,6 +35,8 @@ def configure(*, verbose: bool) -> None:
         add_ids,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if process is not None:
+        shared.append(lambda _, __, event: {**event, "process": process})
     render: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer()]
         if sys.stderr.isatty()

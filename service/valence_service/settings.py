@@ -1,4 +1,4 @@
-"""The settings, with their defaults, their limits and what goes together."""
+"""The settings, with their defaults and their limits. ``setting_rules`` has what goes together."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, CliImplicitFlag, SettingsConfigDict
 
 from valence_service.backends.labels import parse_label_valence
 from valence_service.setting_errors import PREFIX
-from valence_service.transports.address import checked_host, checked_name, is_loopback
+from valence_service.transports.address import checked_host, checked_name
 
 
 def _default_cache_dir() -> Path:
@@ -94,6 +94,13 @@ class Settings(BaseSettings):
         le=256,
         description="replicas of the model, each with a thread; without it, one for pipeline, "
         "one per core (8 at most) for openvino",
+    )
+    processes: int = Field(
+        1,
+        ge=0,
+        le=256,
+        description="server processes that share the port and the cores, each with a model and a "
+        "queue of its own; 0 takes one for every eight cores",
     )
     cache_dir: Path = Field(
         default_factory=_default_cache_dir,
@@ -217,33 +224,3 @@ class Settings(BaseSettings):
         default=True, description="compare the model's answers, alone and in batches, at the start"
     )
     verbose: CliImplicitFlag[bool] = Field(default=False, description="log every call")
-
-    @model_validator(mode="after")
-    def _go_together(self) -> Settings:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("--tls-certificate and --tls-key go together: give both")
-        if self.tls_client_ca and not self.tls_certificate:
-            raise ValueError("--tls-client-ca needs --tls-certificate and --tls-key")
-        hosts = {"--host": self.host, "--http-host": self.http_host}
-        for flag, host in hosts.items():
-            if self.tls_certificate or self.insecure or is_loopback(host):
-                continue
-            raise ValueError(
-                f"{flag} {host} lets other machines connect, and in plaintext anyone on the "
-                "way reads along: give --tls-certificate and --tls-key, or say --insecure"
-            )
-        if self.revision and not self.model:
-            raise ValueError("--revision is of a model on the hub: name it with --model")
-        if "metrics_host" in self.model_fields_set and self.metrics_port is None:
-            raise ValueError("--metrics-host needs --metrics-port: without it there are no metrics")
-        if {"http_host", "http_allowed_origins"} & self.model_fields_set and self.http_port is None:
-            raise ValueError(
-                "--http-host and --http-allowed-origins need --http-port: without it there is no "
-                "HTTP"
-            )
-        if not self.token_file and (self.public_reflection or not self.public_health):
-            raise ValueError(
-                "--public-reflection and --no-public-health need --token-file: without tokens "
-                "health and reflection are open"
-            )
-        return self

@@ -36,19 +36,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from valence_service.core.classifier import LoadedModel
+    from valence_service.link import Link
     from valence_service.settings import Settings
     from valence_service.telemetry.metrics import Metrics
     from valence_service.transports.http.transport import HttpTransport
-    from valence_service.transports.transport import Transport
     from valence_service.transports.unary import UnaryService
 
 log = structlog.get_logger()
 
 
-def wire(settings: Settings) -> Lifecycle:
-    """Return the system, its addresses taken. Belongs to the running loop.
+def wire(settings: Settings, link: Link | None = None) -> Lifecycle:
+    """Return the system. Belongs to the running loop.
 
-    Raise CannotListen, or SettingsError for files that the settings name and that are wrong.
+    ``link`` leads to the supervisor, in one of several processes. Raise CannotListen without what
+    the HTTP port needs, or SettingsError for files that the settings name and that are wrong.
     """
     limits = Limits(
         max_text_bytes=settings.max_text_bytes, max_batch_texts=settings.max_batch_texts
@@ -74,26 +75,18 @@ def wire(settings: Settings) -> Lifecycle:
         public_health=settings.public_health,
         public_reflection=settings.public_reflection,
         services=services,
+        shares_port=link is not None,
     )
-    transports: list[Transport] = [transport]
-    try:
-        address = transport.listen(settings.host, settings.port, _certificates(settings))
-        addresses = {"address": address}
-        if settings.http_port is not None:
-            http = _http_transport(settings, service, readiness, telemetry)
-            addresses["http"] = http.listen(
-                settings.http_host, settings.http_port, _certificates(settings)
-            )
-            transports.append(http)
-    except BadCertificate as error:
-        raise SettingsError(str(error)) from error
-    if metrics:
-        addresses["metrics"] = _listen_for_scrapes(settings, metrics)
+    http = None
+    if settings.http_port is not None:
+        http = _http_transport(
+            settings, service, readiness, telemetry, shares_port=link is not None
+        )
     cores = usable_cores(settings.cores)
     return Lifecycle(
         service=service,
         readiness=readiness,
-        transports=transports,
+        transports=[transport, http] if http else [transport],
         model_name=settings.model or "the embedded model",
         load=functools.partial(
             load_model,
@@ -105,7 +98,9 @@ def wire(settings: Settings) -> Lifecycle:
         new_batcher=functools.partial(_batcher, settings, metrics),
         metrics=metrics,
         traces=traces,
-        addresses=addresses,
+        listen=functools.partial(_listen, settings, transport, http, metrics),
+        listen_first=link is None,
+        on_serving=link.serving if link else lambda _: None,
         cores=cores,
         grace_seconds=settings.grace_seconds,
         hang_seconds=settings.hang_seconds,
@@ -114,6 +109,28 @@ def wire(settings: Settings) -> Lifecycle:
         quick_start=settings.model is None,
         self_check=settings.self_check,
     )
+
+
+def _listen(
+    settings: Settings,
+    transport: GrpcTransport,
+    http: HttpTransport | None,
+    metrics: Metrics | None,
+) -> dict[str, str]:
+    """Take every address and return them by name. Raise CannotListen, or SettingsError."""
+    try:
+        addresses = {
+            "address": transport.listen(settings.host, settings.port, _certificates(settings))
+        }
+        if http and settings.http_port is not None:
+            addresses["http"] = http.listen(
+                settings.http_host, settings.http_port, _certificates(settings)
+            )
+    except BadCertificate as error:
+        raise SettingsError(str(error)) from error
+    if metrics:
+        addresses["metrics"] = _listen_for_scrapes(settings, metrics)
+    return addresses
 
 
 def prepare(settings: Settings) -> None:
@@ -175,7 +192,12 @@ def _metrics(
 
 
 def _http_transport(
-    settings: Settings, service: SentimentService, readiness: Readiness, telemetry: Telemetry
+    settings: Settings,
+    service: SentimentService,
+    readiness: Readiness,
+    telemetry: Telemetry,
+    *,
+    shares_port: bool,
 ) -> HttpTransport:
     try:
         from valence_service.transports.http.transport import HttpTransport
@@ -191,6 +213,7 @@ def _http_transport(
         origins=[o.strip() for o in settings.http_allowed_origins.split(",") if o.strip()],
         public_health=settings.public_health,
         idle_seconds=settings.max_connection_idle_seconds,
+        shares_port=shares_port,
     )
 
 

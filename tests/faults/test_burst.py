@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 
 import grpc
+import pytest
 from valence.v1 import sentiment_pb2 as pb
 
 from tests.faults.answers import Answers

@@ -19,6 +19,7 @@ from tests.scheduler.fakes import (
     said,
     submit_wait,
 )
+from tests.support.waiting import until
 
 
 async def test_closing_an_idle_batcher_takes_no_time() -> None:
@@ -50,8 +51,7 @@ async def test_while_closing_a_replica_that_is_free_takes_over_from_one_that_bre
     fakes = [FakeClassifier(held=True), FakeClassifier(held=True)]
     async with batching(*fakes) as batcher:
         answer = asyncio.create_task(submit_wait(batcher, "a"))
-        while not any(fake.at_gate for fake in fakes):
-            await asyncio.sleep(0)
+        await until(lambda: any(fake.at_gate for fake in fakes))
         breaks = next(fake for fake in fakes if fake.at_gate)
         closing = asyncio.create_task(batcher.close(timeout_seconds=10))
         await a_few_turns()

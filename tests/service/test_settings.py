@@ -52,6 +52,7 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
         "LABEL_VALENCE": "LABEL_0=-1",
         "CORES": "2",
         "WORKERS": "3",
+        "PROCESSES": "4",
         "MAX_BATCH_TEXTS": "5",
         "MAX_BATCH_TOKENS": "99",
         "MAX_QUEUE_TEXTS": "7",

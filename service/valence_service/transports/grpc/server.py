@@ -54,7 +54,8 @@ class ConnectionLimits:
 class GrpcTransport:
     """Carries a service over gRPC. Belongs to one event loop.
 
-    ``services`` are what it carries beside the contract, wrapped in the same code.
+    ``services`` are what it carries beside the contract, wrapped in the same code. Several
+    processes may listen on one address where each ``shares_port``.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class GrpcTransport:
         public_health: bool = True,
         public_reflection: bool = False,
         services: Sequence[UnaryService] = (),
+        shares_port: bool = False,
     ) -> None:
         self._reads = Reads()
         interceptors = []
@@ -77,7 +79,12 @@ class GrpcTransport:
                 public += [HEALTH_METHODS, LOAD_METHODS, *_health_paths(services)]
             interceptors.append(Authentication(authenticator, tuple(public), telemetry, services))
         self._server = grpc.aio.server(
-            interceptors=interceptors, options=_options(service.limits, connections)
+            interceptors=interceptors,
+            options=[
+                # Else a second server on the port would get half of the connections.
+                ("grpc.so_reuseport", int(shares_port)),
+                *_options(service.limits, connections),
+            ],
         )
         self._loads = LoadReports(lambda: service.utilization, readiness)
         wrapper = Wrapper(telemetry, self._reads, self._loads)
@@ -180,8 +187,6 @@ def _options(limits: Limits, connections: ConnectionLimits) -> list[tuple[str, i
     # names the limit; gRPC's own names nothing, and ends a stream.
     largest_batch = 2 * limits.max_batch_texts * (limits.max_text_bytes + 16)
     return [
-        # Else a second server on the port would get half of the connections.
-        ("grpc.so_reuseport", 0),
         (
             "grpc.max_receive_message_length",
             min(MOST_MESSAGE_BYTES, max(LEAST_MESSAGE_BYTES, largest_batch)),

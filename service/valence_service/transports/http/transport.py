@@ -47,6 +47,7 @@ class HttpTransport:
         origins: Sequence[str] = (),
         public_health: bool = True,
         idle_seconds: float = 900.0,
+        shares_port: bool = False,
     ) -> None:
         self._bodies = Bodies(_max_body_bytes(service.limits))
         gate = Gate(telemetry, authenticator, self._bodies)
@@ -67,6 +68,7 @@ class HttpTransport:
             timeout_keep_alive=math.ceil(idle_seconds) or FOR_EVER_SECONDS,
         )
         self._server = _Server(self._config)
+        self._shares_port = shares_port
         self._socket: socket.socket | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -83,7 +85,11 @@ class HttpTransport:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             both = host == "::" and socket.has_dualstack_ipv6()
             self._socket = socket.create_server(
-                (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+                (host, port),
+                family=family,
+                backlog=BACKLOG,
+                reuse_port=self._shares_port,
+                dualstack_ipv6=both,
             )
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
