@@ -24,10 +24,19 @@ import valence_model
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from bench import engine_alone, load, report, texts
+from bench import distilbert, engine_alone, load, report, texts
 from bench.plots import OURS
 from bench.report import Runs
-from bench.subjects import BARE, ROOT, Running, Subject, running, subjects
+from bench.subjects import (
+    BARE,
+    OURS_BY_HTTP,
+    ROOT,
+    Running,
+    Subject,
+    distilbert_subjects,
+    running,
+    subjects,
+)
 
 CALLERS = (1, 8, 64, 256)
 QUICK_CALLERS = (1, 64)
@@ -138,7 +147,7 @@ def lone(ours: Subject, model: Path, texts: list[str]) -> dict[str, float]:
         load.unary(server, texts, callers=1, seconds=WARM_SECONDS)
         for _ in range(LONE_TURNS):
             own = engine_alone.lone_ms(classifier, texts[0])
-            waited = load.unary(server, texts, callers=1, seconds=LONE_SECONDS)
+            waited = load.unary(server, texts[:1], callers=1, seconds=LONE_SECONDS)
             beyond.append(waited.wait_ms[50] - own)
     return {"ms, beyond the engine": statistics.median(beyond)}
 
@@ -165,14 +174,22 @@ def main() -> None:
     print(report.write(json.loads(RESULTS.read_text()), ROOT / "docs"))
 
 
+def _distilbert(tokenizer: Path) -> Path:
+    """Return the folder of the tutorial's own model, made and prepared for Valence."""
+    folder = distilbert.make(ROOT / "build/distilbert", tokenizer)
+    prepare = (sys.executable, "-m", "valence_service", "--model", str(folder), "--prepare")
+    subprocess.run(prepare, cwd=ROOT, check=True)
+    return folder
+
+
 def compare(model: Path, plan: Plan, only: str) -> Runs:
     """Return the measures of every round, of every server and of the bounds."""
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     sets = {"short": texts.short(tokenizer), "mixed": texts.mixed(tokenizer)}
     chosen = [
         subject
-        for subject in subjects(model)
-        if subject.name == OURS or only.lower() in subject.name.lower()
+        for subject in (*subjects(model), *distilbert_subjects(_distilbert(model)))
+        if subject.name in (OURS, OURS_BY_HTTP) or only.lower() in subject.name.lower()
     ]
     runs: Runs = defaultdict(lambda: defaultdict(list))
     steps = len(plan.callers) + 4

@@ -5,6 +5,7 @@ A thread for each classifier computes batches of 64 texts in a loop.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import sys
 import threading
@@ -52,18 +53,18 @@ def main() -> None:
     classifiers = load(folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     these = {"short": texts.short, "mixed": texts.mixed}[chosen](tokenizer)
-    batch = these * (BATCH // len(these))
+    batches = [these[n : n + BATCH] for n in range(0, len(these), BATCH)]
     counted_from = time.perf_counter() + seconds / 2
     rates = [0.0] * len(classifiers)
 
     def work(number: int) -> None:
+        turns = itertools.cycle(batches)
         while time.perf_counter() < counted_from:
-            classifiers[number].classify(batch)
-        began, batches = time.perf_counter(), 0
+            classifiers[number].classify(next(turns))
+        began, answered = time.perf_counter(), 0
         while (passed := time.perf_counter() - began) < seconds:
-            classifiers[number].classify(batch)
-            batches += 1
-        rates[number] = BATCH * batches / passed
+            answered += len(classifiers[number].classify(next(turns)))
+        rates[number] = answered / passed
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(len(classifiers))]
     for thread in threads:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +19,7 @@ from bench.calls import OK, Call, Connection, connect, request_of
 from bench.subjects import Running
 
 PERCENTILES = (50, 90, 99)
+SHARED_CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
@@ -48,19 +50,21 @@ def unary(server: Running, texts: Sequence[str], *, callers: int, seconds: float
 async def closed_loop(
     server: Running, texts: Sequence[str], *, callers: int, seconds: float
 ) -> Load:
-    """Return the load of callers who send a text each, again and again.
+    """Return the load of callers who each go round the texts.
 
-    A call counts when it ends after the warm-up, which is the first third. gRPC's callers share a
-    connection for each text, as the callers of one client do; HTTP/1.1's cannot.
+    A call counts when it ends after the warm-up, which is the first third. gRPC's callers share
+    connections, as the callers of one client do; HTTP/1.1's cannot.
     """
-    shared = len(texts) if server.subject.protocol == "grpc" else callers
-    connections = [await connect(server) for _ in range(min(shared, callers))]
+    most = SHARED_CONNECTIONS if server.subject.protocol == "grpc" else callers
+    connections = [await connect(server) for _ in range(min(most, callers))]
+    requests = [request_of(server, text) for text in texts]
     counted_from = time.perf_counter() + seconds / 2
     ends_at = counted_from + seconds
     ended: list[Call] = []
     for number in range(callers):
-        request = request_of(server, texts[number % len(texts)])
-        _ask_repeatedly(connections[number % len(connections)], request, ends_at, ended)
+        first = number * len(texts) // callers
+        turns = itertools.cycle(requests[first:] + requests[:first])
+        _ask_repeatedly(connections[number % len(connections)], turns, ends_at, ended)
     await asyncio.sleep(ends_at - time.perf_counter())
     calls = ended.copy()
     for connection in connections:
@@ -77,12 +81,12 @@ async def closed_loop(
 
 
 def _ask_repeatedly(
-    connection: Connection, request: bytes, ends_at: float, ended: list[Call]
+    connection: Connection, requests: Iterator[bytes], ends_at: float, ended: list[Call]
 ) -> None:
-    """Send a request, and again at the end of each call, until ends_at."""
+    """Send a request, and the next one at the end of each call, until ends_at."""
 
     def send() -> None:
-        connection.send(Call(time.perf_counter(), on_end), request)
+        connection.send(Call(time.perf_counter(), on_end), next(requests))
 
     def on_end(call: Call) -> None:
         ended.append(call)

@@ -6,12 +6,13 @@ import importlib.metadata
 import platform
 import re
 import statistics
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import machine
 from bench.load import PERCENTILES
 from bench.plots import OUR_COLOUR, OURS, THEIR_COLOUR, plot, save, style
-from bench.subjects import BARE, PEERS
+from bench.subjects import BARE, OURS_BY_HTTP, OURS_WITH_ITS, PEERS, TUTORIALS_OWN
 
 Runs = dict[str, dict[str, list[float]]]
 """By server and measure, a value for each round."""
@@ -36,34 +37,43 @@ COLUMNS = (
     ("memory MB", "memory, MB", 0),
     ("memory MB, after mixed", "after mixed lengths, MB", 0),
 )
-INTRODUCTION = """# Benchmarks
+PAGE = """# Benchmarks
 
-`make bench` writes this page in half an hour. Every server holds the embedded model on the same
-machine, and the load generator shares that machine. Each round starts each server afresh, one at a
-time. A figure is the median of {rounds} round{s}, with the least and the most in brackets.
-
-**Machine:** {cpu}, {cores} cores, {memory} GiB, Python {python}.
-**Versions:** {versions}.
+`make bench` measures Valence beside its peers, in half an hour. It writes the section of the kind
+of processor that it runs on, and leaves the others. Every server holds the embedded model on the
+same machine, and the load generator shares that machine. Each round starts each server afresh, one
+at a time.
 
 Short texts have about 23 tokens; mixed ones have 5 to 250, with lengths spread as those of reviews
 are. A caller waits for each answer before it sends the next text, over gRPC to Valence and over
 HTTP/1.1 with JSON to the others. One load generator asks them all. It counts the status of every
 call, and stops the benchmark at a refusal or an error. One Python client sends and reads a stream
-on the same two cores. The start runs from the process to its first answer. The memory counts once
+on the same cores. The start runs from the process to its first answer. The memory counts once
 what a server's processes share. 0 texts/s means that no answer came within the load's time.
+"""
+MARK = "<!-- {} -->"
+END = "end of the processors"
+SECTION = """## {title}
+
+**Measured** on {date}: the median of {rounds} round{s}, with the least and the most in brackets.
+**Machine:** {cpu}, {cores} cores, {memory} GiB, Python {python}.
+**Versions:** {versions}.
 """
 SERVERS = """## The servers
 
-* **Valence**: `valence-serve` with its defaults.
+* **Valence**: `valence-serve` with its defaults, over gRPC. **Valence, /analyze** is the same over
+  HTTP/1.1 with JSON.
 * **tutorial**: FastAPI on uvicorn, one `pipeline()` call in a thread for each request.
 * **LitServe**, **MLServer**, **Ray Serve**: with batching (at most 64 texts, 5 ms), the pipeline
   called on the batch, and one worker that may use all cores. **OpenVINO inside** replaces the
   pipeline by the int8 model that Valence serves, compiled with OpenVINO's defaults; so the serving
   itself is compared.
+* **DistilBERT**: the model that the tutorial loads as it is written, of six layers and 768 columns,
+  in the tutorial and in Valence. It has random weights here, since speed does not depend on them.
 
 Their files are in `bench/peers/`, each with an environment of its own.
 """
-BOUNDS = """## Upper bounds
+BOUNDS = """### Upper bounds
 
 The engine alone takes {engine_ms:.2f} ms of a core for a short text when each of its threads gets
 full batches in a loop. A bare grpc.aio server (`bench/bare.py`) has no model and answers at once.
@@ -76,21 +86,38 @@ bare server.
 
 
 def write(runs: Runs, docs: Path) -> Path:
-    """Write the page and its plots, and return the page's path."""
-    plots = docs / "benchmarks"
+    """Write the section of this kind of processor and its plots, and return the page's path."""
+    kind = machine.kind()
+    plots = docs / "benchmarks" / kind
     plots.mkdir(parents=True, exist_ok=True)
     _plot_throughput(runs, plots / "throughput.svg")
     _plot_waits(runs, plots / "waits.svg")
     _plot_bars(runs, "start seconds", "start", plots / "start.svg")
     _plot_bars(runs, "memory MB", "memory", plots / "memory.svg")
-    pictures = "\n".join(f"![{title}](benchmarks/{name}.svg)\n" for name, title in PLOTS.items())
+    pictures = "\n".join(
+        f"![{title}](benchmarks/{kind}/{name}.svg)\n" for name, title in PLOTS.items()
+    )
+    parts = _introduction(runs, kind), _table(runs), "", _ratios(runs), "", pictures, _bounds(runs)
     page = docs / "benchmarks.md"
-    sections = _introduction(runs), _table(runs), "", _ratios(runs), "", pictures
-    page.write_text("\n".join((*sections, _bounds(runs), SERVERS)))
+    sections = {kind: "\n".join(parts), **_other_sections(page.read_text(), kind)}
+    marked = [f"{MARK.format(kind)}\n{section}" for kind, section in sections.items()]
+    page.write_text("\n".join((PAGE, *marked, MARK.format(END), "", SERVERS)))
     return page
 
 
-def _introduction(runs: Runs) -> str:
+def _other_sections(page: str, kind: str) -> dict[str, str]:
+    """Return the sections of the other kinds of processor, in the page's order."""
+    mark = re.compile(MARK.format("(" + "|".join((*machine.KINDS, END)) + ")") + "\n")
+    _, *parts = mark.split(page)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    return {
+        name: section.rstrip("\n") + "\n"
+        for name, section in sections.items()
+        if name not in (kind, END)
+    }
+
+
+def _introduction(runs: Runs, kind: str) -> str:
     rounds = len(runs[OURS]["start seconds"])
     versions = {
         name: importlib.metadata.version(name)
@@ -99,7 +126,9 @@ def _introduction(runs: Runs) -> str:
     for packages in sorted(PEERS.glob("*.txt")):
         pins = (line.split("==") for line in packages.read_text().splitlines())
         versions |= {name: pin for name, pin in pins if name.startswith(packages.stem)}
-    return INTRODUCTION.format(
+    return SECTION.format(
+        title=machine.KINDS[kind],
+        date=datetime.now(tz=UTC).date().isoformat(),
         rounds=rounds,
         s="s" * (rounds != 1),
         cpu=machine.cpu_name(),
@@ -146,7 +175,10 @@ def _ratios(runs: Runs) -> str:
         return f"| {title}, against {name} | {ratio:.2f} | {at_most} |"
 
     lines = ["| Valence's | ratio | about at most |", "|---|---|---|"]
-    others = [name for name in runs if name not in (OURS, *PARTS)]
+    others = [name for name in runs if name not in (OURS, OURS_BY_HTTP, OURS_WITH_ITS, *PARTS)]
+    if OURS_BY_HTTP in runs:
+        by_http = _median(runs, OURS_BY_HTTP, many) / _median(runs, OURS, many)
+        lines.append(f"| {many}, /analyze against gRPC | {by_http:.2f} | - |")
     lines += [row(many, many, name, many) for name in others]
     if "tutorial" in runs:
         lines += [
@@ -156,6 +188,13 @@ def _ratios(runs: Runs) -> str:
             row("start", "start seconds", "tutorial", "start seconds"),
             row("memory", "memory MB", "tutorial", "memory MB"),
         ]
+    if TUTORIALS_OWN in runs:
+        lines += [row("texts/s, mixed lengths", mixed, TUTORIALS_OWN, mixed)]
+        for title, measure in ((many, many), ("texts/s, mixed lengths", mixed)):
+            ratio = _median(runs, OURS_WITH_ITS, measure) / _median(runs, TUTORIALS_OWN, measure)
+            lines.append(
+                f"| {title}, both with DistilBERT, against the tutorial | {ratio:.2f} | - |"
+            )
     lines += [
         row(many, many, ENGINE, "texts/s, short"),
         row("texts/s, one stream", stream, ENGINE, "texts/s, short"),

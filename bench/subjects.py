@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -18,14 +19,19 @@ from pathlib import Path
 
 import grpc
 import psutil
+import valence_model
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
 from bench import http2
+from bench.plots import OURS
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "bench/peers"
 ENVIRONMENTS = ROOT / ".venv-bench"
+OURS_BY_HTTP = f"{OURS}, /analyze"
+# The tutorial's own default model, and Valence with it.
+TUTORIALS_OWN, OURS_WITH_ITS = "tutorial, DistilBERT", f"{OURS}, DistilBERT"
 START_SECONDS = 120
 END_SECONDS = 30
 POLL_SECONDS = 0.02
@@ -56,17 +62,18 @@ class Subject:
         return json.dumps({"text": text}).encode()
 
 
+CLASSIFY = "/valence.v1.SentimentService/Classify"
 BARE = Subject(
     "a bare grpc.aio server",
     (sys.executable, "-m", "bench.bare", "{port}"),
-    "/valence.v1.SentimentService/Classify",
+    CLASSIFY,
     protocol="grpc",
 )
 """A server without a model: the cost of grpc.aio by itself."""
 
 
 def subjects(model: Path) -> list[Subject]:
-    """Return all of them, on the model in a folder."""
+    """Return those that serve the model in a folder."""
 
     def peer(name: str, *command: str, path: str, engine: str = "pipeline", **more: str) -> Subject:
         return Subject(
@@ -91,27 +98,45 @@ def subjects(model: Path) -> list[Subject]:
             PYTHONPATH=str(PEERS),
         )
 
-    uvicorn = ("-m", "uvicorn", "tutorial_app:app", "--port", "{port}", "--no-access-log")
     return [
-        Subject(
-            "Valence",
-            (sys.executable, "-m", "valence_service", "--port", "{port}", "--model", str(model)),
-            "/valence.v1.SentimentService/Classify",
-            protocol="grpc",
+        _valence(OURS, model, "--port", "{port}"),
+        dataclasses.replace(
+            _valence(OURS_BY_HTTP, model, "--port", "0", "--http-port", "{port}"),
+            path="/analyze",
+            protocol="http",
         ),
-        Subject(
-            "tutorial",
-            (sys.executable, *uvicorn),
-            "/classify",
-            environment={"MODEL": str(model)},
-            folder=PEERS,
-        ),
+        _tutorial("tutorial", model),
         peer("LitServe", "litserve_app.py", path="/classify"),
         mlserver("pipeline"),
         peer("Ray Serve", "rayserve_app.py", path="/classify"),
         peer("LitServe", "litserve_app.py", path="/classify", engine="openvino"),
         mlserver("openvino"),
     ]
+
+
+def distilbert_subjects(distilbert: Path) -> list[Subject]:
+    """Return the tutorial as it is written, and Valence with the same model."""
+    return [
+        _tutorial(TUTORIALS_OWN, distilbert),
+        _valence(OURS_WITH_ITS, distilbert, "--port", "{port}"),
+    ]
+
+
+def _valence(name: str, model: Path, *ports: str) -> Subject:
+    chosen = () if model.samefile(valence_model.path()) else ("--model", str(model))
+    command = (sys.executable, "-m", "valence_service", *chosen, *ports)
+    return Subject(name, command, CLASSIFY, protocol="grpc")
+
+
+def _tutorial(name: str, model: Path) -> Subject:
+    uvicorn = ("-m", "uvicorn", "tutorial_app:app", "--port", "{port}", "--no-access-log")
+    return Subject(
+        name,
+        (sys.executable, *uvicorn),
+        "/classify",
+        environment={"MODEL": str(model)},
+        folder=PEERS,
+    )
 
 
 def free_port() -> int:

@@ -7,8 +7,8 @@ from statistics import NormalDist
 
 from tokenizers import Tokenizer
 
-# Each caller sends one text again and again.
-DISTINCT = 16
+# Callers send them in turn: a text that is sent again and again would stay in every cache.
+DISTINCT = 256
 SHORT_TOKENS = 23
 # The logarithm of a review's length is about normal.
 MIXED_MEDIAN_TOKENS, MIXED_SPREAD = 60, 0.8

@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs.documents import FENCE, ROOT, documents
 
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"""\]\(([^)\s]+)\)|(?:src|href)="([^"]+)\"""")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -28,7 +28,8 @@ def anchors(path: Path) -> set[str]:
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_links(path: Path) -> None:
-    for link in LINK.findall(FENCE.sub("", path.read_text())):
+    for found in LINK.findall(FENCE.sub("", path.read_text())):
+        link = "".join(found)
         if link.startswith(("http://", "https://")):
             continue
         target, _, anchor = link.partition("#")

@@ -1,21 +1,16 @@
-"""The HTTP port of a real server: gRPC's answers, and clients that no one here wrote."""
+"""The HTTP port of a real server: its clients, metrics, tokens, certificates and address."""
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx2 as httpx
 import pytest
 from huggingface_hub import InferenceClient
-from valence.v1 import sentiment_pb2 as pb
-from valence.v1 import sentiment_pb2_grpc
 
-from tests.interop.texts import TEXTS
 from tests.support.certificates import Authority
 from tests.support.server import Server, launched, run
 from tests.telemetry.scrape import scrape_when
@@ -38,41 +33,6 @@ def server(two_labels: str) -> Iterator[tuple[Server, dict[str, Any]]]:
 def client(server: tuple[Server, dict[str, Any]]) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"http://{server[1]['http']}", timeout=30) as client:
         yield client
-
-
-def test_every_form_answers_as_grpc_does(
-    server: tuple[Server, dict[str, Any]], client: httpx.Client
-) -> None:
-    model = server[1]["model"]
-    with grpc.insecure_channel(server[1]["address"]) as channel:
-        stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
-        expected = [stub.Classify(pb.ClassifyRequest(text=text)).sentiment for text in TEXTS]
-    for text, right in zip(TEXTS, expected, strict=True):
-        request = pb.ClassifyRequest(text=text)
-        binary = client.post(
-            f"{CONNECT}/Classify",
-            content=request.SerializeToString(),
-            headers={"content-type": "application/proto"},
-        )
-        sentiment = pb.ClassifyResponse.FromString(binary.content).sentiment
-        forms = [
-            (sentiment.label, sentiment.score),
-            _top(client.post(f"{CONNECT}/Classify", json={"text": text}).json()["sentiment"]),
-            _top(client.post("/analyze", json={"text": text}).json()),
-            _top(client.post(f"/models/{model}", json={"inputs": text}).json()[0][0]),
-        ]
-        for label, score in forms:
-            assert label == right.label
-            assert score == pytest.approx(right.score, abs=1e-6)
-    lines = "".join(json.dumps(text) + "\n" for text in TEXTS)
-    *answers, end = client.post("/v1/stream", content=lines.encode()).text.splitlines()
-    assert json.loads(end)["end"]["complete"]
-    for answer, right in zip(map(json.loads, answers), expected, strict=True):
-        assert answer["sentiment"]["score"] == pytest.approx(right.score, abs=1e-4)
-
-
-def _top(answer: dict[str, Any]) -> tuple[str, float]:
-    return answer["label"], answer["score"]
 
 
 def test_hugging_faces_own_client(server: tuple[Server, dict[str, Any]]) -> None:

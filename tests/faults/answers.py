@@ -38,6 +38,10 @@ class Answers:
             right.tokens_used,
         )
 
+    def tokens(self, text: str) -> int:
+        """How many tokens a text has."""
+        return self._right[text].tokens_total
+
     def text(self, number: int) -> str:
         """One of the texts; neighbours in number are different ones."""
         return self.texts[number % len(self.texts)]

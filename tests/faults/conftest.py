@@ -24,5 +24,5 @@ def answers(two_labels: str) -> Answers:
 @pytest.fixture(scope="module")
 def server(model: tuple[str, ...]) -> Iterator[Running]:
     """A server for the tests of a file, none of which may do it harm."""
-    with running(*model, python=KEEPING) as started:
+    with running(*model, "--http-port", "0", python=KEEPING) as started:
         yield started

@@ -40,8 +40,11 @@ def clients() -> list[list[bytes]]:
     ]
 
 
-def mutated(frames: list[bytes], chance: random.Random) -> bytes:
-    """The frames with one to four harms: to their order first, then to their bytes."""
+def mutated(frames: list[bytes], chance: random.Random, *, spared_bytes: int) -> bytes:
+    """The frames with one to four harms: to their order first, then to their bytes.
+
+    Mostly behind the first bytes, which are spared: without them nothing else may be looked at.
+    """
     frames = list(frames)
     if chance.random() < 0.3:
         index = chance.randrange(len(frames))
@@ -51,8 +54,7 @@ def mutated(frames: list[bytes], chance: random.Random) -> bytes:
             frames.insert(chance.randrange(len(frames) + 1), lost)
     data = bytearray(b"".join(frames))
     for _ in range(chance.randint(1, 3)):
-        # Mostly behind the preface: without it nothing else is looked at.
-        first = len(http2.PREFACE) if chance.random() < 0.95 else 0
+        first = spared_bytes if chance.random() < 0.95 else 0
         start = chance.randrange(first, max(first + 1, len(data)))
         size = chance.choice([1, 1, 1, 2, 4, 9, 64])
         match chance.choice(["flip", "set", "cut", "repeat", "insert", "end"]):

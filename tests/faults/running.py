@@ -55,6 +55,11 @@ class Running:
         return self.server.address
 
     @property
+    def http(self) -> str:
+        """Where HTTP is; empty where it is off."""
+        return self.server.http
+
+    @property
     def process(self) -> psutil.Process:
         return psutil.Process(self.server.process.pid)
 
@@ -86,7 +91,8 @@ def running(
     with launched(*arguments, python=python, env=env) as server:
         # What strangers send may come back in the log.
         cast("TextIOWrapper", server.process.stderr).reconfigure(errors="replace")
-        server.address = server.event("SERVING")["address"]
+        facts = server.event("SERVING")
+        server.address, server.http = facts["address"], facts.get("http", "")
         run = Running(server)
         reading = threading.Thread(target=run.read_log)
         reading.start()

@@ -42,7 +42,9 @@ async def garbage(soak: Soak) -> None:
 
 
 async def broken_http2(soak: Soak) -> None:
-    await http2.said(soak.address, mutated(soak.chance.choice(clients()), soak.chance))
+    spared = len(http2.PREFACE)
+    broken = mutated(soak.chance.choice(clients()), soak.chance, spared_bytes=spared)
+    await http2.said(soak.address, broken)
     soak.ledger.got("broken HTTP/2", "closed")
     await asyncio.sleep(soak_calls.PAUSE_SECONDS)
 

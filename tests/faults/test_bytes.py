@@ -1,24 +1,22 @@
-"""Bytes that are no HTTP/2, or nearly: they cost only the connection that they come on."""
+"""Bytes that are no HTTP, or nearly: they cost only the connection that they come on."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
-from tests.faults import http2
+from tests.faults import http1, http2
 from tests.faults.answers import Answers
 from tests.faults.callers import check_all_is_well
 from tests.faults.growth import check_nothing_adds_up
 from tests.faults.mutations import PONG, clients, mutated
 from tests.faults.running import Running
 
-# In a round. What connections leave behind shows after some hundreds. Most of the bytes that matter
-# are among the first thousands, and each seed has others: the full tier looks for rare ones.
-CONNECTIONS = [100, pytest.param(2_000, marks=pytest.mark.full)]
 AT_ONCE = 8
 # Of a connection that is kept, grpc's core has ten kilobytes.
 LEFT_BYTES = 1_000
@@ -28,20 +26,53 @@ PATIENT_EACH = 10
 PATIENT_SECONDS = 0.2
 
 
-def garbage(chance: random.Random) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class Port:
+    """How to talk to one of the server's ports."""
+
+    address: Callable[[Running], str]
+    preface: bytes
+    """What may come before anything."""
+    clients: list[list[bytes]]
+    """The parts of what a few clients say."""
+    spared_bytes: int
+    last: bytes
+    """What the answer to each client ends with."""
+
+
+GRPC = Port(lambda server: server.address, http2.PREFACE, clients(), len(http2.PREFACE), PONG)
+HTTP = Port(lambda server: server.http, b"POST /v1/stream HTTP/", http1.clients(), 0, http1.ALIVE)
+
+
+def ports(**counts: list[int]) -> pytest.MarkDecorator:
+    """Connections in a round to each port; more than a few hundred are for the full tier.
+
+    What connections leave behind shows after some hundreds. Most of the bytes that matter are among
+    the first thousands, and each seed has others: the full tier looks for rare ones.
+    """
+    known = {"grpc": GRPC, "http": HTTP}
+    full = pytest.mark.full
+    values = [
+        pytest.param(known[name], count, id=f"{name}-{count}", marks=[full] if count > 300 else [])
+        for name, numbers in counts.items()
+        for count in numbers
+    ]
+    return pytest.mark.parametrize(("port", "count"), values)
+
+
+def garbage(port: Port, chance: random.Random) -> Iterator[bytes]:
     while True:
         data = chance.randbytes(chance.randrange(1, 300))
-        yield http2.PREFACE + data if chance.random() < 0.4 else data
+        yield port.preface + data if chance.random() < 0.4 else data
 
 
-def nearly_right(chance: random.Random) -> Iterator[bytes]:
-    right = clients()
+def nearly_right(port: Port, chance: random.Random) -> Iterator[bytes]:
     while True:
-        yield mutated(chance.choice(right), chance)
+        yield mutated(chance.choice(port.clients), chance, spared_bytes=port.spared_bytes)
 
 
 async def check_harmless(
-    server: Running, answers: Answers, what: Iterator[bytes], count: int
+    server: Running, answers: Answers, port: Port, what: Iterator[bytes], count: int
 ) -> None:
     """Say it, each on a connection of its own; every one is closed, and all stays well."""
     numbers = itertools.count()
@@ -50,9 +81,9 @@ async def check_harmless(
         for data in connections:
             backpressured = next(numbers) % PATIENT_EACH == 0
             await http2.said(
-                server.address,
+                port.address(server),
                 data,
-                until=PONG if backpressured else None,
+                until=port.last if backpressured else None,
                 wait_seconds=PATIENT_SECONDS,
             )
 
@@ -64,12 +95,12 @@ async def check_harmless(
     await check_nothing_adds_up(server, one_round, times=count, each_bytes=LEFT_BYTES)
 
 
-@pytest.mark.parametrize("count", CONNECTIONS)
+@ports(grpc=[100, 1_000], http=[500])
 async def test_random_bytes_on_the_port_harm_nobody(
-    server: Running, answers: Answers, count: int
+    server: Running, answers: Answers, port: Port, count: int
 ) -> None:
     chance = random.Random(count)  # noqa: S311  no secret
-    await check_harmless(server, answers, garbage(chance), count)
+    await check_harmless(server, answers, port, garbage(port, chance), count)
 
 
 async def test_a_path_that_is_no_utf8_costs_only_its_call(
@@ -82,12 +113,12 @@ async def test_a_path_that_is_no_utf8_costs_only_its_call(
     await check_all_is_well(server, answers)
 
 
-@pytest.mark.parametrize("count", CONNECTIONS)
+@ports(grpc=[100, 1_000], http=[100, 500])
 async def test_a_valid_clients_bytes_with_faults_in_them_harm_nobody(
-    server: Running, answers: Answers, count: int
+    server: Running, answers: Answers, port: Port, count: int
 ) -> None:
-    for frames in clients():
-        heard = await http2.said(server.address, b"".join(frames), until=PONG)
-        assert PONG in heard, "without faults the bytes are not right either"
+    for frames in port.clients:
+        heard = await http2.said(port.address(server), b"".join(frames), until=port.last)
+        assert port.last in heard, "without faults the bytes are not right either"
     chance = random.Random(count)  # noqa: S311  no secret
-    await check_harmless(server, answers, nearly_right(chance), count)
+    await check_harmless(server, answers, port, nearly_right(port, chance), count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from valence.v1 import sentiment_pb2 as pb
 
-from tests.faults import http2
+from tests.faults import http1, http2
 from tests.faults.answers import Answers
 from tests.faults.callers import check_all_is_well
 from tests.faults.running import Running
@@ -40,12 +40,29 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("flood", FLOODS)
+HTTP_FLOODS = {
+    "requests that nobody reads the answers of": http1.LAST * 100_000,
+    "wishes for another protocol": http1.head("/analyze", "connection: upgrade", "upgrade: h2c")
+    * 20_000,
+    "a body that is too large": http1.request("/analyze", bytes(16 << 20)),
+    "a body of single bytes": http1.head("/analyze", "transfer-encoding: chunked")
+    + http1.chunk(b"x") * 500_000,
+    "a line without an end": http1.head("/v1/stream", "transfer-encoding: chunked")
+    + http1.chunk(bytes(1 << 16)) * 300,
+    "lines of a byte": http1.head("/v1/stream", "transfer-encoding: chunked")
+    + http1.chunk(b"x\n" * (1 << 14)) * 3,
+}
+
+
+@pytest.mark.parametrize("flood", [*FLOODS, *HTTP_FLOODS])
 async def test_a_flood_costs_little_and_ends_with_its_connection(
     server: Running, answers: Answers, flood: str
 ) -> None:
     await check_all_is_well(server, answers)
     before = server.kept()
-    await http2.said(server.address, b"".join(http2.opening()) + FLOODS[flood])
+    if flood in FLOODS:
+        await http2.said(server.address, b"".join(http2.opening()) + FLOODS[flood])
+    else:
+        await http2.said(server.http, HTTP_FLOODS[flood])
     await check_all_is_well(server, answers)
     assert (server.kept() - before).malloc_bytes < GROWTH_BYTES

@@ -24,14 +24,13 @@ from tests.support.waiting import until
 
 # In a round. What calls leave behind shows after some hundreds. That none is answered wrong depends
 # on the moments at which others leave, and the full tier has more of these.
-CALLS = [500, pytest.param(5_000, marks=pytest.mark.full)]
+CALLS = [500, pytest.param(3_000, marks=pytest.mark.full)]
 CALLERS = 256
 # Of the time that an answer takes under this load, on this machine: some are cancelled on the way,
 # some in the queue, some while they are computed, and some come too late.
 CANCEL_WITHIN = 1.5
-# More than the queue holds and than may be under way, on ten connections; the full tier has as many
-# as many that leave all at once.
-OPEN_CALLS = [2_000, pytest.param(10_000, marks=pytest.mark.full)]
+# More than the queue holds and than may be under way, on ten connections.
+OPEN_CALLS = [2_000, pytest.param(5_000, marks=pytest.mark.full)]
 # Of a call that is kept, grpc's core has kilobytes.
 LEFT_BYTES = 500
 PATIENCE_SECONDS = 180

@@ -21,7 +21,7 @@ from tests.faults.running import Running, running
 from tests.support.stubs import async_stub
 
 # How full the queue is when the signal comes depends on the moment.
-SEEDS = range(20)
+SEEDS = range(10)
 CALLERS = 64
 BATCH_CALLERS = 8
 BATCH_TEXTS = 16

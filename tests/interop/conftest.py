@@ -12,5 +12,5 @@ from tests.support.server import Server, serving
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    with serving("--max-queue-texts", str(MAX_QUEUE_TEXTS)) as running:
+    with serving("--max-queue-texts", str(MAX_QUEUE_TEXTS), "--http-port", "0") as running:
         yield running

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
 from tests.interop.programs import run
-from tests.interop.refusals import MAX_QUEUE_TEXTS, REFUSALS
+from tests.interop.refusals import REFUSALS
 from tests.interop.test_languages import errors, leaves
 from tests.interop.texts import TEXTS
-from tests.support.server import launched
+from tests.support.server import Server
 
 PROTOCOLS = ["connect-json", "connect-binary", "grpc-web"]
 pytestmark = [
@@ -29,31 +28,22 @@ pytestmark = [
 UNARY = {name: refusal for name, refusal in REFUSALS.items() if refusal.method != "StreamClassify"}
 
 
-@pytest.fixture(scope="module")
-def facts() -> Iterator[dict[str, Any]]:
-    """Where a server of the embedded model listens."""
-    with launched("--max-queue-texts", str(MAX_QUEUE_TEXTS), "--http-port", "0") as server:
-        yield server.event("SERVING")
-
-
 def outcomes(
-    transport: str, facts: dict[str, Any], calls: list[tuple[str, dict[str, Any]]], folder: Path
+    transport: str, server: Server, calls: list[tuple[str, dict[str, Any]]], folder: Path
 ) -> list[dict[str, Any]]:
     """What the client says of calls made one after the other."""
     file = folder / "calls.jsonl"
     lines = [json.dumps({"method": method, "request": request}) for method, request in calls]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     program = "node examples/node/conformance-connect.mjs"
-    done = run(program, transport, f"http://{facts['http']}", file)
+    done = run(program, transport, f"http://{server.http}", file)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_fifty_texts_get_the_same_answers(
-    transport: str, facts: dict[str, Any], tmp_path: Path
-) -> None:
-    said = outcomes(transport, facts, [("Classify", {"text": text}) for text in TEXTS], tmp_path)
-    with grpc.insecure_channel(facts["address"]) as channel:
+def test_fifty_texts_get_the_same_answers(transport: str, server: Server, tmp_path: Path) -> None:
+    said = outcomes(transport, server, [("Classify", {"text": text}) for text in TEXTS], tmp_path)
+    with grpc.insecure_channel(server.address) as channel:
         stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
         for text, outcome in zip(TEXTS, said, strict=True):
             answer = MessageToDict(stub.Classify(pb.ClassifyRequest(text=text)).sentiment)
@@ -62,12 +52,10 @@ def test_fifty_texts_get_the_same_answers(
             assert leaves(response["sentiment"]) == expected, text[:80]
 
 
-def test_bad_requests_get_the_same_errors(
-    transport: str, facts: dict[str, Any], tmp_path: Path
-) -> None:
+def test_bad_requests_get_the_same_errors(transport: str, server: Server, tmp_path: Path) -> None:
     calls = [(refusal.method, refusal.request) for refusal in UNARY.values()]
     for (name, refusal), outcome in zip(
-        UNARY.items(), outcomes(transport, facts, calls, tmp_path), strict=True
+        UNARY.items(), outcomes(transport, server, calls, tmp_path), strict=True
     ):
         assert outcome["code"] == refusal.code, name
         assert normal(errors(outcome)) == normal(refusal.errors), name

@@ -39,6 +39,7 @@ class Server:
 
     process: subprocess.Popen[str]
     address: str = ""
+    http: str = ""
 
     def event(self, name: str) -> dict[str, Any]:
         """The next log event of that name; skips others, and fails where the log ends first."""
@@ -97,7 +98,8 @@ def serving(
 ) -> Iterator[Server]:
     """A server that serves."""
     with launched(*arguments, port=port, env=env) as server:
-        server.address = server.event("SERVING")["address"]
+        facts = server.event("SERVING")
+        server.address, server.http = facts["address"], facts.get("http", "")
         yield server
 
 

@@ -52,6 +52,24 @@ class Outcome(enum.IntEnum):
     UNAUTHENTICATED = 16
 
 
+class RpcSystem(enum.StrEnum):
+    """The protocol of a remote procedure call, by its name in OpenTelemetry's conventions."""
+
+    GRPC = "grpc"
+    CONNECT = "connect_rpc"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """The request of a call by a form of its own, which is no protocol for procedures."""
+
+    method: str
+    route: str
+    """The path with a name for each part that varies."""
+    path: str
+    scheme: str
+
+
 class Meter(Protocol):
     """Counts calls, on the event loop: it must be quick, and not raise."""
 
@@ -69,14 +87,16 @@ class Span(Protocol):
     def trace_id(self) -> str:
         """32 hexadecimal digits."""
 
-    def end(self, code: int, timings: Sequence[Timings]) -> None:
-        """End the span with the number of the call's Outcome and the timings of its texts."""
+    def end(
+        self, outcome: Outcome, timings: Sequence[Timings], *, http_status: int | None = None
+    ) -> None:
+        """End the span with the outcome of the call and the timings of its texts."""
 
 
 class Tracer(Protocol):
     """Makes a span for each call, on the event loop: it must be quick, and not raise."""
 
-    def begin(self, method: str, metadata: Mapping[str, str]) -> Span:
+    def begin(self, method: str, metadata: Mapping[str, str], via: RpcSystem | HttpRequest) -> Span:
         """Begin a span. The metadata may name the client's span, which is its parent."""
 
 
@@ -101,6 +121,7 @@ class CallScope:
         "_span",
         "_started",
         "deadline",
+        "http_status",
         "method",
         "request_id",
         "timings",
@@ -115,6 +136,7 @@ class CallScope:
         metadata: Mapping[str, str],
         peer: Callable[[], str],
         deadline: float | None,
+        via: RpcSystem | HttpRequest = RpcSystem.GRPC,
     ) -> None:
         self._started = now()
         self._meter = telemetry.meter
@@ -128,7 +150,9 @@ class CallScope:
         """As the client sent it, or empty."""
         self.timings: Sequence[Timings] = ()
         """Of its texts, once they have answers; empty for a stream."""
-        self._span = telemetry.tracer.begin(method, metadata) if telemetry.tracer else None
+        self.http_status: int | None = None
+        """Of the response, once it has begun; None for another transport."""
+        self._span = telemetry.tracer.begin(method, metadata, via) if telemetry.tracer else None
 
     @property
     def peer(self) -> str:
@@ -158,7 +182,7 @@ class CallScope:
         if self._meter:
             self._meter.ended(self.method, outcome.name, seconds)
         if self._span:
-            self._span.end(outcome, self.timings)
+            self._span.end(outcome, self.timings, http_status=self.http_status)
         if _logger.isEnabledFor(logging.DEBUG):
             log.debug(
                 "call",

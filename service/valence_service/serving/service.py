@@ -70,6 +70,10 @@ class SentimentService:
         """
         self._registry.ready().batcher.check_admission(deadline=call.deadline)
 
+    def check_ready(self, _: CallScope) -> None:
+        """Refuse a call where no model answers. A transport may ask before it reads the texts."""
+        self._registry.ready()
+
     def model(self) -> ModelInfo:
         """Return the model that answers. Raise Unavailable where none does."""
         return self._registry.ready().info

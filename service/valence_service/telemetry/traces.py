@@ -6,6 +6,7 @@ The last two are made once the call has ended, from the timings of its answers.
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from importlib.metadata import entry_points, version
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from valence_service.core.call import HttpRequest, Outcome, RpcSystem
 from valence_service.core.clock import now
 
 if TYPE_CHECKING:
@@ -24,9 +26,13 @@ if TYPE_CHECKING:
 
     from valence_service.core.sentiment import Timings
 
-# Of a server's span, by the conventions for gRPC: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED,
-# INTERNAL, UNAVAILABLE and DATA_LOSS. The others are the caller's doing.
-_FAULTS = frozenset((2, 4, 12, 13, 14, 15))
+# Of a server's span, by the conventions for gRPC. The others are the caller's doing.
+_FAULTS = frozenset(
+    (
+        *(Outcome.UNKNOWN, Outcome.DEADLINE_EXCEEDED, Outcome.UNIMPLEMENTED),
+        *(Outcome.INTERNAL, Outcome.UNAVAILABLE, Outcome.DATA_LOSS),
+    )
+)
 _EXPORTERS = "opentelemetry_traces_exporter"
 
 
@@ -37,11 +43,18 @@ class UnknownExporter(Exception):
 class CallSpan:
     """The span of one call."""
 
-    __slots__ = ("_offset", "_span", "_tracer")
+    __slots__ = ("_offset", "_span", "_tracer", "_via")
 
-    def __init__(self, tracer: trace.Tracer, span: trace.Span, started_ns: int) -> None:
+    def __init__(
+        self,
+        tracer: trace.Tracer,
+        span: trace.Span,
+        via: RpcSystem | HttpRequest,
+        started_ns: int,
+    ) -> None:
         self._tracer = tracer
         self._span = span
+        self._via = via
         # From core.clock to the time of day.
         self._offset = started_ns - _nanoseconds(now())
 
@@ -50,8 +63,10 @@ class CallSpan:
         """32 hexadecimal digits."""
         return trace.format_trace_id(self._span.get_span_context().trace_id)
 
-    def end(self, code: int, timings: Sequence[Timings]) -> None:
-        """End the span with the call's status code and the timings of its texts."""
+    def end(
+        self, outcome: Outcome, timings: Sequence[Timings], *, http_status: int | None = None
+    ) -> None:
+        """End the span with the outcome of the call and the timings of its texts."""
         if not self._span.is_recording():
             return
         if timings:
@@ -62,10 +77,27 @@ class CallSpan:
             self._child("queue", parent, min(queued), max(begun))
             self._child("inference", parent, min(begun), max(ended))
             self._span.set_attribute("valence.texts", len(timings))
-        self._span.set_attribute("rpc.grpc.status_code", code)
-        if code in _FAULTS:
-            self._span.set_status(trace.StatusCode.ERROR)
+        if isinstance(self._via, HttpRequest):
+            self._set_http_status(http_status)
+        else:
+            self._set_rpc_status(self._via, outcome)
         self._span.end()
+
+    def _set_rpc_status(self, system: RpcSystem, outcome: Outcome) -> None:
+        if system is RpcSystem.GRPC:
+            self._span.set_attribute("rpc.grpc.status_code", int(outcome))
+        elif outcome is not Outcome.OK:
+            self._span.set_attribute("rpc.connect_rpc.error_code", outcome.name.lower())
+        if outcome in _FAULTS:
+            self._span.set_status(trace.StatusCode.ERROR)
+
+    def _set_http_status(self, status: int | None) -> None:
+        if status is None:
+            return  # the client has left before the response
+        self._span.set_attribute("http.response.status_code", status)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._span.set_attribute("error.type", str(status))
+            self._span.set_status(trace.StatusCode.ERROR)
 
     def _child(self, name: str, parent: Context, start: float, end: float) -> None:
         span = self._tracer.start_span(
@@ -90,33 +122,52 @@ class Traces:
         self._propagator = propagate.get_global_textmap()
         self._service = service
         self._others = others
-        self._facts: dict[str, dict[str, str]] = {}
+        self._facts: dict[tuple[str, RpcSystem], dict[str, str]] = {}
 
-    def begin(self, method: str, metadata: Mapping[str, str]) -> CallSpan:
+    def begin(
+        self, method: str, metadata: Mapping[str, str], via: RpcSystem | HttpRequest
+    ) -> CallSpan:
         """Begin a span. The metadata may name the client's span, which is its parent."""
         started_ns = time.time_ns()
-        facts = self._facts.get(method)
-        if facts is None:
-            facts = self._facts[method] = {
-                "rpc.system": "grpc",
-                "rpc.service": self._others.get(method, self._service),
-                "rpc.method": method,
-            }
+        if isinstance(via, HttpRequest):
+            name, facts = f"{via.method} {via.route}", _http_facts(via)
+        else:
+            facts = self._rpc_facts(method, via)
+            name = f"{facts['rpc.service']}/{method}"
         context = Context()
         if not self._propagator.fields.isdisjoint(metadata):
             context = self._propagator.extract(metadata, context)
         span = self._tracer.start_span(
-            f"{facts['rpc.service']}/{method}",
+            name,
             context=context,
             kind=trace.SpanKind.SERVER,
             attributes=facts,
             start_time=started_ns,
         )
-        return CallSpan(self._tracer, span, started_ns)
+        return CallSpan(self._tracer, span, via, started_ns)
+
+    def _rpc_facts(self, method: str, system: RpcSystem) -> dict[str, str]:
+        facts = self._facts.get((method, system))
+        if facts is None:
+            facts = self._facts[method, system] = {
+                "rpc.system": system.value,
+                "rpc.service": self._others.get(method, self._service),
+                "rpc.method": method,
+            }
+        return facts
 
     def close(self) -> None:
         """Send what has not been sent. Block for as long as the exporters take."""
         self._provider.shutdown()
+
+
+def _http_facts(request: HttpRequest) -> dict[str, str]:
+    return {
+        "http.request.method": request.method,
+        "http.route": request.route,
+        "url.path": request.path,
+        "url.scheme": request.scheme,
+    }
 
 
 def _resource() -> Resource:

@@ -8,9 +8,9 @@ from valence.v1 import sentiment_pb2 as pb
 
 from valence_service.core.call import current_call
 from valence_service.transports.messages import Replies, read_overlength
+from valence_service.transports.unary import UnaryMethod
 
 if TYPE_CHECKING:
-    from valence_service.core.call import CallScope
     from valence_service.serving.service import SentimentService
 
 
@@ -21,13 +21,26 @@ class UnaryMethods:
         self._service = service
         self._last_replies: Replies | None = None
 
-    def admit(self, call: CallScope) -> None:
-        """Refuse a Classify that cannot be answered in time, before its message is read."""
-        self._service.admit(call)
-
-    def check_ready(self, _: CallScope) -> None:
-        """Refuse a call where no model answers, before its message is read."""
-        self._service.model()
+    def describe(self) -> tuple[UnaryMethod, ...]:
+        """Return the methods, for a transport to carry."""
+        admit, ready = self._service.admit, self._service.check_ready
+        return (
+            # The time that a batch takes depends on its texts, so only a call of one text can be
+            # admitted before it is read.
+            UnaryMethod(
+                "Classify", self.classify, pb.ClassifyRequest, pb.ClassifyResponse, admit=admit
+            ),
+            UnaryMethod(
+                "BatchClassify",
+                self.batch_classify,
+                pb.BatchClassifyRequest,
+                pb.BatchClassifyResponse,
+                admit=ready,
+            ),
+            UnaryMethod(
+                "GetModel", self.get_model, pb.GetModelRequest, pb.GetModelResponse, admit=ready
+            ),
+        )
 
     async def classify(self, request: pb.ClassifyRequest) -> pb.ClassifyResponse:
         """Answer one text."""

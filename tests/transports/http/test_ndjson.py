@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from valence_service.core.errors import Draining
-from valence_service.transports.http import ndjson
+from valence_service.transports.http import protocol
 from valence_service.transports.http.ndjson import LINE_BYTES
 
 from tests.support.classifier import POISON, SECRET
@@ -50,6 +50,8 @@ BAD = {
     b"[" * 100_000: "more than",
     b"[" * 4_000: "not JSON",
     b"3": 'with a "text"',
+    b"NaN": "not JSON",
+    b'{"text": "good", "text": "bad"}': "the line has the key 'text' twice",
     b'{"id": "b"}': 'with a "text"',
     b'{"id": 7, "text": "good"}': '"id"',
     b'{"text": ""}': "text: ",
@@ -104,7 +106,7 @@ async def test_a_client_that_does_not_read_is_not_read_from(service: Service) ->
 async def test_a_client_that_never_reads_is_given_up(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ndjson, "SEND_SECONDS", 0.1)
+    monkeypatch.setattr(protocol, "SEND_SECONDS", 0.1)
     host, _, port = service.address.rpartition(":")
     listening = service.transport._socket
     assert listening
@@ -126,6 +128,27 @@ async def test_a_client_that_never_reads_is_given_up(
             return service.sentiment.open_streams == 0
 
         await until(given_up)
+
+
+async def test_a_client_that_leaves_after_its_last_line_takes_its_texts_along(
+    service: Service,
+) -> None:
+    service.classifier.hold()
+    leaving = asyncio.create_task(service.http.post(STREAM, content=b'"good"\n' * WINDOW_TEXTS))
+    await service.classifier.started()
+    await until(lambda: service.batcher.queued_texts)
+    leaving.cancel()
+    await until(lambda: service.batcher.queued_texts == 0)
+    service.classifier.release()
+    await until(lambda: service.batcher.idle)
+    assert len(service.classifier.seen) <= 4  # a batch was under way
+
+
+async def test_packed_lines_are_refused(service: Service) -> None:
+    headers = {"content-encoding": "gzip"}
+    response = await service.http.post(STREAM, content=b"\x1f\x8b", headers=headers)
+    assert response.status_code == 415
+    assert "content-encoding: gzip" in response.json()["message"]
 
 
 async def test_options(service: Service) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from valence.v1.sentiment_pb2 import BatchClassifyRequest
-from valence_service.core.call import Telemetry
+from valence_service.core.call import RpcSystem, Telemetry
 from valence_service.telemetry.traces import Traces
 from valence_service.transports.auth import Authenticator, Tokens
 from valence_service.transports.open_inference import open_inference_pb2 as pb
@@ -114,7 +114,9 @@ async def test_answers_are_those_of_batch_classify() -> None:
 
 def test_spans_name_the_service_of_their_method() -> None:
     traces = Traces("valence.v1.SentimentService", [], {"ModelInfer": SERVICE_NAME})
-    spans: list[Any] = [traces.begin(name, {})._span for name in ("ModelInfer", "Classify")]
+    spans: list[Any] = [
+        traces.begin(name, {}, RpcSystem.GRPC)._span for name in ("ModelInfer", "Classify")
+    ]
     assert [span.name for span in spans] == [
         f"{SERVICE_NAME}/ModelInfer",
         "valence.v1.SentimentService/Classify",

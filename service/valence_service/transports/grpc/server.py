@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from valence_service.serving.service import SentimentService
     from valence_service.transports.auth import Authenticator
     from valence_service.transports.tls import Certificates
-    from valence_service.transports.unary import UnaryService
+    from valence_service.transports.unary import UnaryMethod, UnaryService
 
 HEALTH_METHODS = f"/{health.SERVICE_NAME}/"
 LOAD_METHODS = f"/{load_reports.SERVICE_NAME}/"
@@ -90,7 +90,7 @@ class GrpcTransport:
         wrapper = Wrapper(telemetry, self._reads, self._loads)
         self._add(SERVICE_NAME, _contract(service, wrapper))
         for added in services:
-            self._add(added.name, _handlers(added, wrapper))
+            self._add(added.name, _handlers(added.methods, wrapper))
         names = (SERVICE_NAME, *(added.name for added in services))
         servicer = health.HealthServicer(readiness, self._reads, *names)
         self._add(health.SERVICE_NAME, servicer.handlers())
@@ -139,47 +139,26 @@ def _health_paths(services: Sequence[UnaryService]) -> list[str]:
     ]
 
 
-def _handlers(service: UnaryService, wrapper: Wrapper) -> dict[str, Any]:
-    """Return the wrapped handlers of a service's methods."""
+def _handlers(methods: Sequence[UnaryMethod], wrapper: Wrapper) -> dict[str, Any]:
+    """Return the wrapped handlers of methods."""
     return {
         method.name: wrapper.unary(
             method.name, method.answer, method.request, method.response, admit=method.admit
         )
-        for method in service.methods
+        for method in methods
     }
 
 
 def _contract(service: SentimentService, wrapper: Wrapper) -> dict[str, Any]:
     """Return the wrapped handlers of the contract's methods."""
     servicer = SentimentServicer(service)
-    ready = servicer.check_ready
-    return {
-        "Classify": wrapper.unary(
-            # The time that a batch takes depends on its texts, so only a call of one text can be
-            # admitted before it is read.
-            "Classify",
-            servicer.classify,
-            pb.ClassifyRequest,
-            pb.ClassifyResponse,
-            admit=servicer.admit,
-        ),
-        "BatchClassify": wrapper.unary(
-            "BatchClassify",
-            servicer.batch_classify,
-            pb.BatchClassifyRequest,
-            pb.BatchClassifyResponse,
-            admit=ready,
-        ),
-        "StreamClassify": wrapper.stream(
-            "StreamClassify",
-            servicer.stream_classify,
-            pb.StreamClassifyRequest,
-            pb.StreamClassifyResponse,
-        ),
-        "GetModel": wrapper.unary(
-            "GetModel", servicer.get_model, pb.GetModelRequest, pb.GetModelResponse, admit=ready
-        ),
-    }
+    stream = wrapper.stream(
+        "StreamClassify",
+        servicer.stream_classify,
+        pb.StreamClassifyRequest,
+        pb.StreamClassifyResponse,
+    )
+    return {**_handlers(servicer.describe(), wrapper), "StreamClassify": stream}
 
 
 def _options(limits: Limits, connections: ConnectionLimits) -> list[tuple[str, int]]:

@@ -19,18 +19,20 @@ from valence_service.core.call import REQUEST_ID, Outcome
 from valence_service.core.failure import explain
 from valence_service.transports.contract import METHODS
 from valence_service.transports.http.calls import Endpoint
-from valence_service.transports.http.connect import PATH, STREAM_PATH, ConnectApp
+from valence_service.transports.http.connect import PATH, ConnectApp
 from valence_service.transports.http.errors import error_response, json_error
 from valence_service.transports.http.json_api import JsonApi
-from valence_service.transports.http.ndjson import StreamEndpoint
+from valence_service.transports.http.json_text import MAX_SHOWN_CHARACTERS
+from valence_service.transports.http.ndjson import STREAM_PATH, StreamEndpoint
 from valence_service.transports.http.pages import page_routes
+from valence_service.transports.methods import UnaryMethods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from valence_service.core.readiness import Readiness
     from valence_service.serving.service import SentimentService
@@ -58,7 +60,8 @@ def make_app(
 ) -> Starlette:
     """Return the ASGI application. Pages of the origins may call it; others may not."""
     api = JsonApi(service)
-    connect = ConnectApp(service, gate)
+    methods = {method.name: method for method in UnaryMethods(service).describe()}
+    connect = ConnectApp(tuple(methods.values()), gate, service.limits)
     routes = [
         *page_routes(),
         Route(
@@ -71,12 +74,12 @@ def make_app(
         ),
         Route(
             "/analyze",
-            Endpoint(gate, "Classify", api.analyze, admit=service.admit),
+            Endpoint(gate, methods["Classify"], api.analyze, "/analyze"),
             methods=["POST"],
         ),
         Route(
             "/models/{name:path}",
-            Endpoint(gate, "BatchClassify", api.infer, admit=lambda _: service.model()),
+            Endpoint(gate, methods["BatchClassify"], api.infer, "/models/{name}"),
             methods=["POST"],
         ),
         Route(STREAM_PATH, StreamEndpoint(service, gate), methods=["POST"]),
@@ -90,11 +93,14 @@ def make_app(
         expose_headers=RESPONSE_HEADERS,
         max_age=7200,
     )
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[*([cors] if origins else []), Middleware(OwnPages, origins=origins)],
         exception_handlers={HTTPException: _no_such_path},
     )
+    # It would send clients wherever their header "host" says.
+    app.router.redirect_slashes = False
+    return app
 
 
 class OwnPages:
@@ -142,11 +148,22 @@ class LoggedErrors:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
+        """Pass the request on, and say INTERNAL where it gets no response."""
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, noting)
         except Exception:
             log.exception("http_error", path=scope["path"])
+            if not started:
+                status = HTTPStatus.INTERNAL_SERVER_ERROR
+                message = "the server has failed: its log says why"
+                await json_error(Outcome.INTERNAL, message, status)(scope, receive, send)
 
 
 class _Health:
@@ -172,13 +189,14 @@ class _Health:
 async def _no_such_path(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
+    path = request.scope["path"][:MAX_SHOWN_CHARACTERS]
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        message = (
-            f"{request.url.path} takes {dict(error.headers or {}).get('Allow', 'another method')}"
-        )
+        outcome = Outcome.UNIMPLEMENTED
+        message = f"{path} takes {dict(error.headers or {}).get('Allow', 'another method')}"
     else:
+        outcome = Outcome.NOT_FOUND
         there = ", ".join(route.path for route in request.app.routes)
-        message = f"{request.url.path} is not here: there are {there}"
-    response = json_error(Outcome.NOT_FOUND, message, HTTPStatus(error.status_code))
+        message = f"{path} is not here: there are {there}"
+    response = json_error(outcome, message, HTTPStatus(error.status_code))
     response.headers.update(error.headers or {})
     return response

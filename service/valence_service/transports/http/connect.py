@@ -2,65 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
 from connectrpc.server import ConnectASGIApplication, Endpoint
-from google.protobuf import json_format
-from google.protobuf.message import Message
-from protobuf.wkt import Any as PackedDetail
+from starlette.datastructures import Headers
 from valence.v1 import sentiment_pb2 as pb
 
-from valence_service.core.call import Outcome, current_call
-from valence_service.core.errors import MalformedMessage, ValenceError
+from valence_service.core.call import Outcome, RpcSystem
+from valence_service.core.errors import DeadlinePassed, ValenceError
 from valence_service.transports.contract import SERVICE_NAME
-from valence_service.transports.http.bodies import check_json
-from valence_service.transports.http.calls import HttpCall, with_request_id
+from valence_service.transports.http.calls import (
+    GRPC_TIMEOUT,
+    TIMEOUT,
+    TOO_LATE,
+    with_request_id,
+)
+from valence_service.transports.http.codecs import (
+    BinaryCodec,
+    JsonCodec,
+    http_call,
+    packed_details,
+)
 from valence_service.transports.http.errors import (
     code_name,
     error_headers,
     error_response,
     json_error,
 )
-from valence_service.transports.methods import UnaryMethods
+from valence_service.transports.http.json_text import MAX_SHOWN_CHARACTERS
+from valence_service.transports.http.ndjson import STREAM_PATH
 from valence_service.transports.status import status_of
+from valence_service.transports.unary import UnaryMethod
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from connectrpc.request import RequestContext
+    from google.protobuf.message import Message
     from starlette.types import Receive, Scope, Send
 
-    from valence_service.serving.service import SentimentService
-    from valence_service.transports.http.calls import Gate
+    from valence_service.core.limits import Limits
+    from valence_service.transports.http.calls import Gate, HttpCall
 
     Context = RequestContext[Any, Any]
 
-M = TypeVar("M", bound=Message)
 PATH = f"/{SERVICE_NAME}"
-STREAM_PATH = "/v1/stream"
-_CONTENT_TYPES = {
-    *("application/json", "application/proto"),
-    *("application/connect+json", "application/connect+proto"),
-    *("application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json"),
-}
+_STREAM = "StreamClassify"
+_GRPC_WEB = {"application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json"}
+_UNARY_TYPES = {"application/json", "application/proto"} | _GRPC_WEB
+_STREAM_TYPES = {"application/connect+json", "application/connect+proto"} | _GRPC_WEB
+_NO_STREAM = f"streams are lines of JSON here: POST {STREAM_PATH}, or use gRPC"
 
 
 class ConnectApp:
     """Carries the unary calls over Connect and gRPC-Web: an ASGI application."""
 
-    def __init__(self, service: SentimentService, gate: Gate) -> None:
+    def __init__(self, methods: Sequence[UnaryMethod], gate: Gate, limits: Limits) -> None:
         self._gate = gate
-        methods = UnaryMethods(service)
         self._app = _Application(
             service=methods,
             endpoints=_endpoints,
             interceptors=[_Refusals(methods)],
             read_max_bytes=gate.bodies.max_bytes,
-            codecs=[_Binary(), _Json(service.limits.max_batch_texts)],
+            codecs=[BinaryCodec(), JsonCodec(limits.max_batch_texts)],
             # connectrpc's gzip takes a time that grows with the square of the body's members.
             compressions=[],
         )
@@ -68,27 +77,28 @@ class ConnectApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
         method = scope["path"].rpartition("/")[2]
-        call = self._gate.open(method, scope)
-        with call:
+        content_type = (
+            Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+        )
+        system = RpcSystem.GRPC if content_type in _GRPC_WEB else RpcSystem.CONNECT
+        with self._gate.open(method, scope, system) as call:
             send = with_request_id(send, call)
-            content_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if content_type in _CONTENT_TYPES:
-                await self._app(scope, self._gate.bodies.bounded(receive), send)
+            if content_type in (_STREAM_TYPES if method == _STREAM else _UNARY_TYPES):
+                scope = {**scope, "headers": _readable_headers(scope, call)}
+                await self._app(
+                    scope, self._gate.bodies.bounded(receive), _noting_status(send, call)
+                )
                 return
             if call.refusal:
                 response = error_response(call.refusal, call.fail(call.refusal))
             else:
                 call.outcome = Outcome.UNIMPLEMENTED
-                response = json_error(
-                    Outcome.UNIMPLEMENTED,
-                    f"{content_type or 'a body without content-type'} is not taken here: Connect "
-                    "is application/json or application/proto; plain gRPC has a port of its own",
-                    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                )
+                message = _NO_STREAM if method == _STREAM else _wrong_type(content_type)
+                response = json_error(call.outcome, message, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
             await response(scope, receive, send)
 
 
-class _Application(ConnectASGIApplication[UnaryMethods]):
+class _Application(ConnectASGIApplication[Sequence[UnaryMethod]]):
     @property
     def path(self) -> str:
         return PATH
@@ -97,84 +107,54 @@ class _Application(ConnectASGIApplication[UnaryMethods]):
 class _Refusals:
     """Refuses a call before its message is read, and notes how each call ends."""
 
-    def __init__(self, methods: UnaryMethods) -> None:
-        self._methods = methods
+    def __init__(self, methods: Sequence[UnaryMethod]) -> None:
+        self._admissions = {method.name: method.admit for method in methods}
 
     async def on_start(self, ctx: Context) -> None:
-        call = _call()
+        call = http_call()
         try:
             if call.refusal:
                 raise call.refusal
-            if ctx.method.name == "Classify":
-                self._methods.admit(call)
-            else:
-                self._methods.check_ready(call)
+            if admit := self._admissions.get(ctx.method.name):
+                admit(call)
         except ValenceError as error:
             raise _connect_error(error, ctx) from None
 
     async def on_end(self, _: None, ctx: Context, error: Exception | None) -> None:
-        if isinstance(error, ConnectError) and _call().outcome is Outcome.OK:
-            # connectrpc's own: a deadline, a message that cannot be read, an unknown encoding.
-            _call().outcome = _OUTCOMES[error.code]
+        call = http_call()
+        if isinstance(error, ConnectError) and call.outcome is Outcome.OK:
+            # connectrpc's own: a deadline, a body that is too large, an unknown encoding.
+            if error.code is Code.DEADLINE_EXCEEDED:
+                raise _connect_error(DeadlinePassed(TOO_LATE), ctx)
+            call.outcome = _OUTCOMES[error.code]
 
 
-class _Binary:
-    """Protocol Buffers, as the contract's stubs have them."""
-
-    def name(self) -> str:
-        return "proto"
-
-    def encode(self, message: Message) -> bytes:
-        return message.SerializeToString()
-
-    def decode(self, data: bytes | bytearray, message_class: type[M]) -> M:
-        try:
-            return message_class.FromString(bytes(data))
-        except Exception:  # its text is not for the client
-            raise _malformed(data, message_class) from None
-
-
-class _Json:
-    """Protocol Buffers' own JSON."""
-
-    def __init__(self, max_texts: int) -> None:
-        self._max_texts = max_texts
-
-    def name(self) -> str:
-        return "json"
-
-    def encode(self, message: Message) -> bytes:
-        return json_format.MessageToJson(message, indent=None).encode()
-
-    def decode(self, data: bytes | bytearray, message_class: type[M]) -> M:
-        try:
-            check_json(data, self._max_texts)
-            return json_format.Parse(bytes(data), message_class(), ignore_unknown_fields=True)
-        except Exception:  # its text is not for the client
-            raise _malformed(data, message_class) from None
-
-
-def _endpoints(methods: UnaryMethods) -> Mapping[str, Any]:
-    answers: dict[str, Callable[[Any], Awaitable[Message]]] = {
-        "Classify": methods.classify,
-        "BatchClassify": methods.batch_classify,
-        "GetModel": methods.get_model,
-    }
+def _endpoints(methods: Sequence[UnaryMethod]) -> Mapping[str, Any]:
     endpoints: dict[str, Any] = {
-        f"{PATH}/{name}": Endpoint.unary(_method(name, StreamType.UNARY), _answering(answer))
-        for name, answer in answers.items()
+        f"{PATH}/{method.name}": Endpoint.unary(
+            _method(method.name, method.request, method.response, StreamType.UNARY),
+            _answering(method.answer),
+        )
+        for method in methods
     }
-    stream = _method("StreamClassify", StreamType.BIDI_STREAM)
-    endpoints[f"{PATH}/StreamClassify"] = Endpoint.bidi_stream(stream, _unimplemented)
+    stream = _method(
+        _STREAM,
+        pb.StreamClassifyRequest,
+        pb.StreamClassifyResponse,
+        StreamType.BIDI_STREAM,
+    )
+    endpoints[f"{PATH}/{_STREAM}"] = Endpoint.bidi_stream(stream, _unimplemented)
     return endpoints
 
 
-def _method(name: str, stream_type: StreamType) -> MethodInfo[Any, Any]:
+def _method(
+    name: str, request: type[Message], response: type[Message], stream_type: StreamType
+) -> MethodInfo[Any, Any]:
     return MethodInfo(
         name=name,
         service_name=SERVICE_NAME,
-        input=getattr(pb, f"{name}Request"),
-        output=getattr(pb, f"{name}Response"),
+        input=request,
+        output=response,
         idempotency_level=IdempotencyLevel.UNKNOWN,
         stream_type=stream_type,
     )
@@ -192,32 +172,52 @@ def _answering(
     return handle
 
 
-def _unimplemented(_: AsyncIterator[Any], ctx: Context) -> AsyncIterator[Any]:
-    raise ConnectError(
-        Code.UNIMPLEMENTED, f"streams are lines of JSON here: POST {STREAM_PATH}, or use gRPC"
+def _wrong_type(content_type: str) -> str:
+    given = content_type[:MAX_SHOWN_CHARACTERS] or "a body without content-type"
+    return (
+        f"{given} is not taken here: Connect is application/json or application/proto; plain gRPC "
+        "has a port of its own"
     )
+
+
+def _unimplemented(_: AsyncIterator[Any], ctx: Context) -> AsyncIterator[Any]:
+    raise ConnectError(Code.UNIMPLEMENTED, _NO_STREAM)
 
 
 def _connect_error(error: Exception, ctx: Context) -> ConnectError:
     """Return the error that ends a call, count its refusal, and note the outcome."""
-    failure = _call().fail(error)
+    failure = http_call().fail(error)
     status = status_of(failure)
     for name, value in error_headers(failure).items():
         ctx.response_headers[name] = value
-    details = [PackedDetail(type_url=d.type_url, value=d.value) for d in status.details]
-    return ConnectError(Code(code_name(status.code)), status.message, details)
+    return ConnectError(Code(code_name(status.code)), status.message, packed_details(status))
 
 
-def _malformed(data: bytes | bytearray, message_class: type[Message]) -> ConnectError:
-    name = message_class.DESCRIPTOR.full_name
-    error = MalformedMessage(f"the {len(data)} bytes are not a {name}")
-    status = status_of(_call().fail(error))
-    details = [PackedDetail(type_url=d.type_url, value=d.value) for d in status.details]
-    return ConnectError(Code.INVALID_ARGUMENT, status.message, details)
+def _readable_headers(scope: Scope, call: HttpCall) -> list[tuple[bytes, bytes]]:
+    """Return the headers that connectrpc can read.
+
+    It takes those of a request to be UTF-8, and tells the client of an error in one that is not. A
+    refused call is refused for its timeout by the contract's own error.
+    """
+    unread = (TIMEOUT.encode(), GRPC_TIMEOUT.encode()) if call.refusal else ()
+    return [
+        (name, value) for name, value in scope["headers"] if value.isascii() and name not in unread
+    ]
 
 
-def _call() -> HttpCall:
-    return cast("HttpCall", current_call())
+def _noting_status(send: Send, call: HttpCall) -> Send:
+    """Note the outcome of a call that connectrpc refuses before it asks for its admission."""
+
+    async def noting(message: Any) -> None:
+        if (
+            message["type"] == "http.response.start"
+            and message["status"] >= HTTPStatus.BAD_REQUEST
+            and call.outcome is Outcome.OK
+        ):
+            call.outcome = Outcome.INVALID_ARGUMENT
+        await send(message)
+
+    return noting
 
 
 _OUTCOMES = {Code(code_name(outcome)): outcome for outcome in Outcome if outcome is not Outcome.OK}

@@ -71,8 +71,12 @@ def error_response(error: Exception, failure: Failure) -> JSONResponse:
 
 def json_error(outcome: Outcome, message: str, http_status: HTTPStatus) -> JSONResponse:
     """Return the response to a request that is no call of the contract."""
-    body = {"code": code_name(outcome), "message": message, "details": []}
-    return JSONResponse(body, status_code=http_status)
+    return JSONResponse(plain_error(outcome, message), status_code=http_status)
+
+
+def plain_error(outcome: Outcome, message: str) -> dict[str, Any]:
+    """Return the body of an error that is no call's."""
+    return {"code": code_name(outcome), "message": message, "details": []}
 
 
 def error_headers(failure: Failure) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,8 @@ from starlette.responses import JSONResponse
 
 from valence_service.core.errors import InvalidField, UnknownModel
 from valence_service.serving.options import Overlength
-from valence_service.transports.http.bodies import check_json
 from valence_service.transports.http.errors import BadBody
+from valence_service.transports.http.json_text import parse_object, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,15 +70,7 @@ class JsonApi:
     def _check_name(self, name: str) -> None:
         served = self._service.model().name
         if name != served:
-            raise UnknownModel(f"no model {name!r} is served here: there is {served!r}")
-
-
-def parse_json(body: bytes) -> Any:
-    """Return the value of a JSON text. Raise BadBody."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadBody("the body is not JSON in UTF-8") from None
+            raise UnknownModel(f"no model {shown(name)} is served here: there is {served!r}")
 
 
 def _object(call: HttpCall, body: bytes, max_texts: int) -> dict[str, Any]:
@@ -90,11 +81,7 @@ def _object(call: HttpCall, body: bytes, max_texts: int) -> dict[str, Any]:
             "content-type: application/json",
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         )
-    check_json(body, max_texts)
-    value = parse_json(body)
-    if not isinstance(value, dict):
-        raise BadBody("the body is not a JSON object")
-    return value
+    return parse_object(body, max_texts)
 
 
 def _text(request: dict[str, Any], field: str) -> str:
@@ -116,7 +103,7 @@ def _top_k(request: dict[str, Any]) -> int | None:
         raise InvalidField("parameters", "is not a JSON object")
     for name, value in parameters.items():
         if name != "top_k" and value is not None:
-            raise InvalidField(f"parameters.{name[:80]}", "is not known here: there is top_k")
+            raise InvalidField("parameters", f"has {shown(name)}, and only top_k is known here")
     top = parameters.get("top_k")
     if top is not None and (not isinstance(top, int) or isinstance(top, bool) or top < 1):
         raise InvalidField("parameters.top_k", "is not a number of labels")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -16,9 +15,10 @@ from valence_service.core.call import Outcome
 from valence_service.core.errors import DeadlinePassed, InvalidField, MalformedMessage
 from valence_service.serving.options import StreamOptions
 from valence_service.serving.stream import StreamRequest
-from valence_service.transports.http.bodies import ClientGone
-from valence_service.transports.http.calls import with_request_id
-from valence_service.transports.http.errors import error_body, error_response
+from valence_service.transports.http.bodies import ClientGone, check_plain
+from valence_service.transports.http.calls import http_request, leaving_with_client, with_request_id
+from valence_service.transports.http.errors import BadBody, error_body, error_response
+from valence_service.transports.http.json_text import MAX_SHOWN_CHARACTERS, parse_json, shown
 from valence_service.transports.messages import Replies, read_order, read_overlength
 from valence_service.transports.status import status_of
 
@@ -31,11 +31,10 @@ if TYPE_CHECKING:
     from valence_service.serving.stream import StreamResult
     from valence_service.transports.http.calls import Gate, HttpCall
 
+STREAM_PATH = "/v1/stream"
 # Around a text in its line: the id, the names, and the escapes of JSON.
 ESCAPED_BYTES = 6
 LINE_BYTES = 4096
-# For a client to read a line. One that sends all before it reads would never do so.
-SEND_SECONDS = 300.0
 
 
 class StreamEndpoint:
@@ -48,11 +47,13 @@ class StreamEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one stream. Its last line says whether it ended whole."""
-        with self._gate.open("StreamClassify", scope) as call:
+        request = http_request(scope, STREAM_PATH)
+        with self._gate.open("StreamClassify", scope, request) as call:
             send = with_request_id(send, call)
             try:
                 if call.refusal:
                     raise call.refusal
+                check_plain(call.headers)
                 options = _options(scope["query_string"])
                 replies = Replies(self._service.model(), self._service.limits)
                 stream = self._service.stream(call)
@@ -66,28 +67,48 @@ class StreamEndpoint:
                     "headers": [(b"content-type", b"application/x-ndjson")],
                 }
             )
-            lines = _lines(receive, self._max_line_bytes)
+            body = _Body(receive)
+            lines = _lines(body, self._max_line_bytes)
             async with stream:
                 results = stream.results(lines, read=_read, read_options=lambda _: options)
-                end = await _answer(call, results, replies, send)
-            with suppress(ClientGone):
-                await _send(send, _line(end), more=False)
+                end = await _answer(call, results, replies, body, send)
+            await _send(send, _line(end), more=False)
+
+
+class _Body:
+    """The messages of a body, and whether the last of them has come."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.client = receive
+        self.ended = asyncio.Event()
+
+    async def receive(self) -> Message:
+        message = await self.client()
+        if not message.get("more_body", False):
+            self.ended.set()
+        return message
 
 
 async def _answer(
-    call: HttpCall, results: AsyncIterator[StreamResult], replies: Replies, send: Send
+    call: HttpCall,
+    results: AsyncIterator[StreamResult],
+    replies: Replies,
+    body: _Body,
+    send: Send,
 ) -> dict[str, Any]:
     """Send a line for each result; return the last line."""
     answered = failed = 0
     try:
-        async with asyncio.timeout_at(call.deadline) as timeout:
+        async with (
+            asyncio.timeout_at(call.deadline) as timeout,
+            leaving_with_client(body.client, timeout, after=body.ended),
+        ):
             async for item in results:
                 if isinstance(item.result, Exception):
                     failed += 1
                 else:
                     answered += 1
-                body = _line(_result(replies, item))
-                await _send(send, body)
+                await _send(send, _line(_result(replies, item)))
     except ClientGone:
         call.outcome = Outcome.CANCELLED
         return {}
@@ -100,33 +121,28 @@ async def _answer(
     return {"end": {"complete": True, "answered": answered, "failed": failed}}
 
 
-async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
-    """Send a part of the response. Raise ClientGone where the client reads nothing."""
-    try:
-        async with asyncio.timeout(SEND_SECONDS):
-            await send({"type": "http.response.body", "body": body, "more_body": more})
-    except TimeoutError:
-        raise ClientGone from None
+async def _send(send: Send, part: bytes, *, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": part, "more_body": more})
 
 
-async def _lines(receive: Receive, max_bytes: int) -> AsyncIterator[bytes | MalformedMessage]:
+async def _lines(body: _Body, max_bytes: int) -> AsyncIterator[bytes | MalformedMessage]:
     """Yield each line that is not blank; a line that is too long is skipped, and said to be."""
     begun = bytearray()
     skipping = False
     more = True
     too_long = MalformedMessage(f"the line has more than {max_bytes} bytes")
-    message = await receive()
+    message = await body.receive()
     while more:
+        _check_here(message)
         more = message.get("more_body", False)
         # Ask now for what follows, so that a client's leaving shows between two lines.
-        following = asyncio.ensure_future(receive())
+        following = asyncio.ensure_future(body.receive()) if more else None
         try:
-            _check_here(message)
             *whole, begun = (begun + message.get("body", b"")).split(b"\n")
             if not more:
                 whole.append(begun)
             for line in whole:
-                if following.done():
+                if following and following.done():
                     _check_here(following.result())
                 if skipping:
                     skipping = False
@@ -139,10 +155,11 @@ async def _lines(receive: Receive, max_bytes: int) -> AsyncIterator[bytes | Malf
                     yield too_long
                 skipping = True
                 begun = bytearray()
-            if more:
+            if following:
                 message = await following
         finally:
-            following.cancel()
+            if following:
+                following.cancel()
 
 
 def _check_here(message: Message) -> None:
@@ -154,9 +171,9 @@ def _read(line: bytes | MalformedMessage) -> StreamRequest | MalformedMessage:
     if isinstance(line, MalformedMessage):
         return line
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return MalformedMessage("the line is not JSON in UTF-8")
+        value = parse_json(line, "the line")
+    except BadBody as error:
+        return error
     if isinstance(value, str):
         return StreamRequest("", value)
     if not isinstance(value, dict) or not isinstance(value.get("text"), str):
@@ -183,7 +200,10 @@ def _options(query: bytes) -> StreamOptions:
     given = {"overlength": "unspecified", "order": "unspecified"}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name not in given:
-            raise InvalidField(name, f"is no option of a stream: there are {', '.join(given)}")
+            known = ", ".join(given)
+            raise InvalidField(
+                name[:MAX_SHOWN_CHARACTERS], f"is no option of a stream: there are {known}"
+            )
         given[name] = value
     return StreamOptions(
         read_overlength(_number(pb.Overlength, "overlength", given), "overlength"),
@@ -198,4 +218,4 @@ def _number(enum: Any, name: str, given: Mapping[str, str]) -> int:
     if (number := values.get(prefix + given[name].upper())) is not None:
         return number
     known = ", ".join(value.removeprefix(prefix).lower() for value in values)
-    raise InvalidField(name, f"{given[name]!r} is none of {known}")
+    raise InvalidField(name, f"{shown(given[name])} is none of {known}")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from valence_service.core.call import CallScope
     from valence_service.core.readiness import Readiness
     from valence_service.core.sentiment import Answer, Sentiment
     from valence_service.serving.service import SentimentService
@@ -59,7 +58,7 @@ class OpenInference:
                 answer,
                 getattr(pb, f"{name}Request"),
                 getattr(pb, f"{name}Response"),
-                admit=self._check_ready if name == "ModelInfer" else admit_all,
+                admit=self._service.check_ready if name == "ModelInfer" else admit_all,
                 is_health=name in HEALTH,
             )
             for name, answer in answers.items()
@@ -118,9 +117,6 @@ class OpenInference:
             request_id=request.id,
             raw=bool(request.raw_input_contents),
         )
-
-    def _check_ready(self, _: CallScope) -> None:
-        self._service.model()
 
     def _tensors(self, name: str, revision: str, *, prefix: str = "") -> ModelTensors:
         """Return the tensors of the model that answers now. Raise Unavailable or UnknownModel."""
