@@ -213,6 +213,9 @@ async def test_the_calls_of_a_server_that_is_killed(fleet: Fleet) -> None:
     async with load.run():
         (streaming,) = [number for number in range(SERVERS) if fleet.streams(number)]
         killed = fleet.servers[streaming]
+        # Calls are under way there as it ends: the stream, and one at least for Envoy to retry.
+        killed.process.send_signal(signal.SIGSTOP)
+        await until(lambda: envoy.active(killed.address) >= 2)
         killed.process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(killed.process.wait)
         await load.goes_on()

@@ -24,13 +24,15 @@ class Envoy:
 
     def healthy(self) -> int:
         """How many servers it sends calls to."""
-        flags = re.findall(r"::health_flags::(\S+)", httpx.get(f"{self.admin}/clusters").text)
-        return flags.count("healthy")
+        return re.findall(r"::health_flags::(\S+)", self._clusters()).count("healthy")
 
-    def counter(self, name: str) -> int:
-        """A counter of its cluster."""
-        stats = httpx.get(f"{self.admin}/stats?filter={name}").text
-        return sum(int(value) for value in re.findall(rf"{re.escape(name)}: (\d+)", stats))
+    def active(self, address: str) -> int:
+        """How many calls it waits for from a server, streams included."""
+        (found,) = re.findall(rf"::{re.escape(address)}::rq_active::(\d+)", self._clusters())
+        return int(found)
+
+    def _clusters(self) -> str:
+        return httpx.get(f"{self.admin}/clusters").text
 
 
 @contextmanager
