@@ -50,6 +50,8 @@ def empty_text(field: str) -> Status:
     )
 
 
+# gRPC's words where Envoy has lost the server in the middle of a call.
+RESET = "Received RST_STREAM with error code 2"
 DRAINING = status(grpc.StatusCode.UNAVAILABLE, "the server is ending", info("DRAINING"))
 
 
@@ -94,6 +96,8 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
         """How many calls are refused with UNAVAILABLE before one is taken."""
         self.drains = 1
         """How often a text ``drain`` ends its stream before it is answered."""
+        self.drained = DRAINING
+        """How it ends."""
         self.requests: list[Any] = []
         self.authorization: list[str] = []
         self.holding = asyncio.Event()
@@ -137,7 +141,7 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
                     self.drains -= 1
                     for response in late:
                         yield response
-                    await self._abort(context, DRAINING)
+                    await self._abort(context, self.drained)
                 response = await self._streamed(request)
                 if ready:
                     late.insert(0, response)

@@ -140,6 +140,11 @@ class Batcher:
         return self._backlog.idle
 
     @property
+    def forecast_wait_seconds(self) -> float:
+        """How long the last text in the queue will wait, by estimate."""
+        return self._admission.forecast_wait_seconds
+
+    @property
     def utilization(self) -> float:
         """How loaded the replicas are: their busy share, and more the longer texts wait."""
         return self._admission.utilization

@@ -46,6 +46,11 @@ def _model_metrics(batcher: Batcher, info: ModelInfo) -> Iterator[Metric]:
     yield _gauge(
         "queue_tokens", "Tokens that wait to be computed, by estimate.", batcher.queued_tokens
     )
+    yield _gauge(
+        "forecast_wait_seconds",
+        "How long the last text in the queue will wait, by estimate.",
+        batcher.forecast_wait_seconds,
+    )
     yield _gauge("replicas", "Replicas of the model.", batcher.replicas)
     yield _gauge(
         "replicas_broken",
