@@ -14,6 +14,7 @@ from valence_client.errors import (
     ValenceError,
 )
 from valence_client.results import (
+    Document,
     Label,
     LabelScore,
     Limits,
@@ -21,9 +22,11 @@ from valence_client.results import (
     ModelRef,
     Outcome,
     Polarity,
+    Sentence,
     Sentiment,
     StreamItem,
     Timings,
+    Windows,
 )
 from valence_client.sync import Client
 
@@ -31,6 +34,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "DeadlineExceeded",
+    "Document",
     "InvalidText",
     "Label",
     "LabelScore",
@@ -42,6 +46,7 @@ __all__ = [
     "Overloaded",
     "PermissionDenied",
     "Polarity",
+    "Sentence",
     "Sentiment",
     "ServerFailed",
     "StreamItem",
@@ -49,4 +54,5 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "ValenceError",
+    "Windows",
 ]

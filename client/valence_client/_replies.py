@@ -10,14 +10,17 @@ from valence.v1 import sentiment_pb2 as pb
 from valence_client._status import error_of_status
 from valence_client.errors import ServerFailed
 from valence_client.results import (
+    Document,
     Label,
     LabelScore,
     Limits,
     ModelInfo,
     ModelRef,
     Polarity,
+    Sentence,
     Sentiment,
     Timings,
+    Windows,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +74,31 @@ def streamed(response: pb.StreamClassifyResponse) -> Outcome:
     return outcome(response, _timings(response.timings) if response.HasField("timings") else None)
 
 
+def document(response: pb.ClassifyDocumentResponse, text: str) -> Document:
+    """Return the document in a response. Raise ServerFailed if a score or a place is none."""
+    timings = _timings(response.timings)
+    for message in (response.document, *(each.sentiment for each in response.sentences)):
+        if fault := _fault(message):
+            raise fault
+    edges = [edge for each in response.sentences for edge in (each.begin, each.end)]
+    if edges != sorted(edges) or (edges and not 0 <= edges[0] <= edges[-1] <= len(text)):
+        raise ServerFailed("the server's sentences do not lie in the text")
+    return Document(
+        sentiment=sentiment(response.document, timings),
+        sentences=tuple(
+            Sentence(
+                text[each.begin : each.end],
+                each.begin,
+                each.end,
+                sentiment(each.sentiment, timings),
+            )
+            for each in response.sentences
+        ),
+        mixed=response.mixed if response.HasField("mixed") else None,
+        windows=response.windows,
+    )
+
+
 def _fault(message: pb.Sentiment) -> ServerFailed | None:
     """Return an error if a score is NaN or infinite, so that no file of a client's holds it."""
     scores = (message.score, message.valence, *(item.score for item in message.scores))
@@ -116,12 +144,19 @@ def model_info(response: pb.GetModelResponse) -> ModelInfo:
             max_tokens=model.limits.max_tokens,
             max_batch_texts=model.limits.max_batch_texts,
             max_id_bytes=model.limits.max_id_bytes,
+            max_document_bytes=model.limits.max_document_bytes,
+            max_sentences=model.limits.max_sentences,
         ),
         engine=model.engine,
         precision=model.precision,
         device=model.device,
         engine_reason=model.engine_reason,
         layers=model.layers,
+        windows=(
+            Windows(model.windows.tokens, model.windows.stride)
+            if model.HasField("windows")
+            else None
+        ),
     )
 
 

@@ -11,16 +11,20 @@ from valence_client.errors import InvalidText
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Overlength: TypeAlias = Literal["truncate", "reject"]
+Overlength: TypeAlias = Literal["truncate", "reject", "windows"]
 """What to do with a text that has more tokens than the model reads."""
 
-_OVERLENGTHS = {"truncate": pb.OVERLENGTH_TRUNCATE, "reject": pb.OVERLENGTH_REJECT}
+_OVERLENGTHS = {
+    "truncate": pb.OVERLENGTH_TRUNCATE,
+    "reject": pb.OVERLENGTH_REJECT,
+    "windows": pb.OVERLENGTH_WINDOWS,
+}
 
 
 def overlength_value(overlength: Overlength) -> pb.Overlength.ValueType:
     """Return the proto's value. Raise ValueError if there is none."""
     if overlength not in _OVERLENGTHS:
-        raise ValueError(f"overlength is {overlength!r}: choose 'truncate' or 'reject'")
+        raise ValueError(f"overlength is {overlength!r}: choose 'truncate', 'reject' or 'windows'")
     return _OVERLENGTHS[overlength]
 
 
@@ -65,6 +69,12 @@ def batch_request(
             unsent[index] = error
     sent = ["" if index in unsent else text for index, text in enumerate(texts)]
     return pb.BatchClassifyRequest(texts=sent, overlength=overlength_value(overlength)), unsent
+
+
+def document_request(text: str) -> pb.ClassifyDocumentRequest:
+    """Return the request, for offsets that count as str does. Raise InvalidText, TypeError."""
+    check_text(text, "text")
+    return pb.ClassifyDocumentRequest(text=text, offset_unit=pb.OFFSET_UNIT_CODE_POINTS)
 
 
 def check_window(window_texts: int) -> None:

@@ -69,6 +69,32 @@ class Sentiment:
     """Layers of the model that were computed for this text; 0 if unknown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a document."""
+
+    text: str
+    begin: int
+    """Its place in the document's text: ``document_text[begin:end]``."""
+    end: int
+    sentiment: Sentiment
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The sentiment of a text of any length, and of each of its sentences."""
+
+    sentiment: Sentiment
+    """Of the whole text, read to its end in windows."""
+    sentences: tuple[Sentence, ...]
+    """In the order of the text; only white space lies outside of them."""
+    mixed: float | None
+    """0 to 1: near 1 if positive and negative sentences are equally strong. None if a label has no
+    valence."""
+    windows: int
+    """The windows that the model read for the sentiment of the whole."""
+
+
 Outcome: TypeAlias = Sentiment | ValenceError
 """The outcome of one text of many: its sentiment, or the error that says why it has none."""
 
@@ -101,6 +127,19 @@ class Limits:
     """The most tokens of a text that the model reads, its special tokens included."""
     max_batch_texts: int
     max_id_bytes: int
+    max_document_bytes: int = 0
+    """0 if the server knows no documents."""
+    max_sentences: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How the windows over a long text overlap."""
+
+    tokens: int
+    """The most tokens of a window, its special tokens included."""
+    stride: int
+    """Tokens from the beginning of a window to that of the next, if no sentence ends nearby."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +158,5 @@ class ModelInfo:
     """Why this engine and precision, for people; empty if the operator chose them."""
     layers: int = 0
     """The number of its layers; 0 if unknown."""
+    windows: Windows | None = None
+    """None if the server cannot read long texts in windows."""

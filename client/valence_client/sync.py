@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from valence_client._requests import Overlength
     from valence_client._token import Token
     from valence_client.errors import ValenceError
-    from valence_client.results import ModelInfo, Outcome, Sentiment, StreamItem
+    from valence_client.results import Document, ModelInfo, Outcome, Sentiment, StreamItem
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -108,7 +108,8 @@ class Client:
     def classify(self, text: str, *, overlength: Overlength = "truncate") -> Sentiment:
         """Return the sentiment of a text.
 
-        overlength: ``truncate`` or ``reject`` a text that has more tokens than the model reads.
+        overlength: ``truncate`` or ``reject`` a text that has more tokens than the model reads, or
+        read all of it in overlapping ``windows``.
         """
         request = _requests.classify_request(text, overlength)
         return _replies.classified(self._call(lambda stub: stub.Classify, request))
@@ -178,6 +179,15 @@ class Client:
             resends=self._connection.retries > 0,
         )
         return answers(self._channel, self._connection, texts, exchange)
+
+    def classify_document(self, text: str) -> Document:
+        """Return the sentiment of a text of any length, and of each of its sentences.
+
+        The server's limits are ``Limits.max_document_bytes`` and ``Limits.max_sentences``.
+        """
+        request = _requests.document_request(text)
+        response = self._call(lambda stub: stub.ClassifyDocument, request)
+        return _replies.document(response, text)
 
     def model(self) -> ModelInfo:
         """Return the model that answers, its labels and the limits of a request."""

@@ -130,6 +130,24 @@ class Example {
     return stream->Finish();
   }
 
+  grpc::Status Document() {
+    const std::string text = "The room was lovely 😍 Breakfast was cold, and nobody cared.";
+    v1::ClassifyDocumentRequest request;
+    request.set_text(text);
+    request.set_offset_unit(v1::OFFSET_UNIT_UTF8_BYTES);  // as a std::string counts
+    v1::ClassifyDocumentResponse response;
+    const auto context = Context();
+    const grpc::Status status = stub_->ClassifyDocument(context.get(), request, &response);
+    if (status.ok()) {
+      std::cout << "document: " << Describe(response.document()) << std::endl;
+    }
+    for (const auto& sentence : response.sentences()) {
+      std::cout << "sentence: " << Describe(sentence.sentiment()) << ": "
+                << text.substr(sentence.begin(), sentence.end() - sentence.begin()) << std::endl;
+    }
+    return status;
+  }
+
   grpc::Status Refused() {
     v1::ClassifyResponse response;
     const auto context = Context();
@@ -156,7 +174,8 @@ int main(int argc, char** argv) {
   const std::string address = argc > 1 ? argv[1] : "127.0.0.1:50051";
   const std::chrono::duration<double> deadline(argc > 2 ? std::stod(argv[2]) : 10);
   Example example(address, std::chrono::duration_cast<milliseconds>(deadline));
-  for (const auto call : {&Example::Unary, &Example::Batch, &Example::Stream, &Example::Refused}) {
+  for (const auto call : {&Example::Unary, &Example::Batch, &Example::Stream, &Example::Document,
+                          &Example::Refused}) {
     const grpc::Status status = (example.*call)();
     if (!status.ok()) {
       std::cerr << Explain(Details(status)) << std::endl;

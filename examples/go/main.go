@@ -29,6 +29,8 @@ var reviews = []*pb.StreamClassifyRequest{
 	{Id: "c", Text: "We will be back next year."},
 }
 
+const text = "The room was lovely 😍 Breakfast was cold, and nobody cared."
+
 func main() {
 	log.SetFlags(0)
 	timeout, err := time.ParseDuration(argument(2, "10") + "s")
@@ -56,7 +58,7 @@ func run(address string, timeout time.Duration) error {
 	defer conn.Close()
 	client := pb.NewSentimentServiceClient(conn)
 
-	calls := []func(context.Context, pb.SentimentServiceClient) error{unary, batch, stream, refused}
+	calls := []func(context.Context, pb.SentimentServiceClient) error{unary, batch, stream, document, refused}
 	for _, call := range calls {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		err := call(ctx, client)
@@ -73,7 +75,7 @@ func unary(ctx context.Context, client pb.SentimentServiceClient) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("unary: %s %.2f\n", response.Sentiment.Label, response.Sentiment.Score)
+	fmt.Println("unary:", described(response.Sentiment))
 	return nil
 }
 
@@ -115,6 +117,20 @@ func stream(ctx context.Context, client pb.SentimentServiceClient) error {
 	}
 }
 
+func document(ctx context.Context, client pb.SentimentServiceClient) error {
+	// A string of Go counts bytes.
+	request := &pb.ClassifyDocumentRequest{Text: text, OffsetUnit: pb.OffsetUnit_OFFSET_UNIT_UTF8_BYTES}
+	response, err := client.ClassifyDocument(ctx, request)
+	if err != nil {
+		return err
+	}
+	fmt.Println("document:", described(response.Document))
+	for _, sentence := range response.Sentences {
+		fmt.Printf("sentence: %s: %s\n", described(sentence.Sentiment), text[sentence.Begin:sentence.End])
+	}
+	return nil
+}
+
 func refused(ctx context.Context, client pb.SentimentServiceClient) error {
 	_, err := client.Classify(ctx, &pb.ClassifyRequest{Text: ""})
 	fmt.Println("refused:", explain(status.Convert(err).Proto()))
@@ -131,7 +147,11 @@ func outcome(r result) string {
 	if r.GetError() != nil {
 		return explain(r.GetError())
 	}
-	return fmt.Sprintf("%s %.2f", r.GetSentiment().Label, r.GetSentiment().Score)
+	return described(r.GetSentiment())
+}
+
+func described(sentiment *pb.Sentiment) string {
+	return fmt.Sprintf("%s %.2f", sentiment.Label, sentiment.Score)
 }
 
 // explain says what went wrong, which field is to blame, and when to come back.

@@ -22,15 +22,18 @@ const REVIEWS = [
   { id: "c", text: "We will be back next year." },
 ];
 
+const DOCUMENT = "The room was lovely 😍 Breakfast was cold, and nobody cared.";
+
 async function main(address = "127.0.0.1:50051", deadlineSeconds = "10") {
   const client = new SentimentService(address, grpc.credentials.createInsecure());
   const classify = promisify(client.classify).bind(client);
+  const classifyDocument = promisify(client.classifyDocument).bind(client);
   const batchClassify = promisify(client.batchClassify).bind(client);
   // A deadline is a moment, so each call gets its own.
   const withDeadline = () => ({ deadline: Date.now() + Number(deadlineSeconds) * 1000 });
   try {
     const { sentiment } = await classify({ text: "I loved every minute of it" }, withDeadline());
-    console.log(`unary: ${sentiment.label} ${sentiment.score.toFixed(2)}`);
+    console.log(`unary: ${described(sentiment)}`);
 
     const texts = ["Lovely place.", "", "The food was cold and nobody cared."];
     const { results } = await batchClassify({ texts }, withDeadline());
@@ -40,6 +43,14 @@ async function main(address = "127.0.0.1:50051", deadlineSeconds = "10") {
     const stream = Readable.from(REVIEWS).pipe(client.streamClassify(withDeadline()));
     for await (const response of stream) {
       console.log(`stream ${response.id}: ${outcome(response)}`);
+    }
+
+    // A string of JavaScript counts units of UTF-16.
+    const offsetUnit = "OFFSET_UNIT_UTF16_UNITS";
+    const whole = await classifyDocument({ text: DOCUMENT, offsetUnit }, withDeadline());
+    console.log(`document: ${described(whole.document)}`);
+    for (const { begin, end, sentiment } of whole.sentences) {
+      console.log(`sentence: ${described(sentiment)}: ${DOCUMENT.slice(begin, end)}`);
     }
 
     await classify({ text: "" }, withDeadline()).catch((error) => {
@@ -52,7 +63,11 @@ async function main(address = "127.0.0.1:50051", deadlineSeconds = "10") {
 
 // Each text of a batch or a stream has its own answer or its own error.
 function outcome({ sentiment, error }) {
-  return error ? explain(error) : `${sentiment.label} ${sentiment.score.toFixed(2)}`;
+  return error ? explain(error) : described(sentiment);
+}
+
+function described({ label, score }) {
+  return `${label} ${score.toFixed(2)}`;
 }
 
 // The status with its details. There are none where the server was not reached.

@@ -20,6 +20,7 @@ REVIEWS = {
     "b": "The lift was broken and so was the promise to mend it.",
     "c": "We will be back next year.",
 }
+DOCUMENT = "The room was lovely 😍 Breakfast was cold, and nobody cared."
 
 
 def main(address: str = "127.0.0.1:50051", deadline_seconds: str = "10") -> None:
@@ -40,6 +41,12 @@ def main(address: str = "127.0.0.1:50051", deadline_seconds: str = "10") -> None
         # grpcio's, while this one reads.
         for response in stub.StreamClassify(requests(), timeout=timeout):
             print(f"stream {response.id}: {outcome(response)}")
+
+        whole = stub.ClassifyDocument(pb.ClassifyDocumentRequest(text=DOCUMENT), timeout=timeout)
+        print(f"document: {whole.document.label} {whole.document.score:.2f}")
+        for sentence in whole.sentences:  # a str counts code points, as the offsets do by default
+            text = DOCUMENT[sentence.begin : sentence.end]
+            print(f"sentence: {sentence.sentiment.label} {sentence.sentiment.score:.2f}: {text}")
 
         try:
             stub.Classify(pb.ClassifyRequest(text=""), timeout=timeout)

@@ -18,7 +18,6 @@ from valence_service.process import compute_thread, pause_collector, settle_coll
 from valence_service.scheduler.canary import ReplicaBroken
 from valence_service.scheduler.monitor import ModelLost, ReplicaLost, watch
 from valence_service.scheduler.replica import ReplicaHung
-from valence_service.serving.registry import ServedModel
 from valence_service.signals import stop_signals
 from valence_service.telemetry.start import send_rest
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from valence_service.core.sentiment import ModelInfo
     from valence_service.process import Cores
     from valence_service.scheduler.batcher import Batcher
+    from valence_service.serving.registry import ServedModel
     from valence_service.serving.service import SentimentService
     from valence_service.telemetry.metrics import Metrics
     from valence_service.telemetry.traces import Traces
@@ -57,7 +57,8 @@ class Lifecycle:
     model_name: str
     load: Callable[[], LoadedModel]
     """Blocks while it loads the model. Raises ModelUnusable."""
-    new_batcher: Callable[[LoadedModel], Batcher]
+    serve: Callable[[LoadedModel], ServedModel]
+    """Makes of a loaded model one that answers."""
     metrics: Metrics | None
     traces: Traces | None
     grace_seconds: float
@@ -108,6 +109,7 @@ class Lifecycle:
                         grace_seconds=self.grace_seconds,
                     )
                     settling_in.cancel()
+                    model.close()
                     if lost:
                         raise lost
             finally:
@@ -140,7 +142,7 @@ class Lifecycle:
         """Load the model and take calls, once every replica is warm and has answered."""
         pause_collector()
         loaded = await self._load()
-        model = ServedModel(loaded.info, self.new_batcher(loaded))
+        model = self.serve(loaded)
         try:
             await self._check(model.batcher)
             if not self.quick_start:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, CliImplicitFlag, SettingsConfigDict
 
 from valence_service.backends.labels import parse_label_valence
+from valence_service.core.limits import Limits
 from valence_service.setting_errors import PREFIX
 from valence_service.transports.address import checked_host, checked_name
 
@@ -122,6 +123,10 @@ class Settings(BaseSettings):
     max_text_bytes: int = Field(
         65536, ge=1, le=1 << 24, description="most bytes of UTF-8 in one text"
     )
+    max_document_bytes: int = Field(
+        65536, ge=1, le=1 << 24, description="most bytes of UTF-8 in one document"
+    )
+    max_sentences: int = Field(800, ge=1, le=1 << 16, description="most sentences in a document")
     max_text_tokens: int = Field(
         2048, ge=16, le=1 << 20, description="most tokens of a text that the model reads"
     )
@@ -231,3 +236,13 @@ class Settings(BaseSettings):
         default=True, description="compare the model's answers, alone and in batches, at the start"
     )
     verbose: CliImplicitFlag[bool] = Field(default=False, description="log every call")
+
+    @property
+    def limits(self) -> Limits:
+        """What a request may hold."""
+        return Limits(
+            max_text_bytes=self.max_text_bytes,
+            max_batch_texts=self.max_batch_texts,
+            max_document_bytes=self.max_document_bytes,
+            max_sentences=self.max_sentences,
+        )

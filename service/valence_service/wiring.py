@@ -17,12 +17,14 @@ from valence_service.backends.labels import parse_label_valence
 from valence_service.backends.load import ModelSource, load_model, prepare_model
 from valence_service.core.call import Telemetry
 from valence_service.core.errors import REFUSALS
-from valence_service.core.limits import Limits
 from valence_service.core.readiness import Readiness
 from valence_service.lifecycle import Lifecycle
 from valence_service.process import usable_cores
 from valence_service.scheduler.batcher import Batcher
 from valence_service.scheduler.canary import Canary
+from valence_service.segmentation.sentences import SentenceSegmenter
+from valence_service.serving.division import Divider
+from valence_service.serving.registry import ServedModel
 from valence_service.serving.service import SentimentService
 from valence_service.setting_errors import SettingsError
 from valence_service.telemetry.start import read_trace_exporters, start_traces
@@ -51,11 +53,8 @@ def wire(settings: Settings, link: Link | None = None) -> Lifecycle:
     ``link`` leads to the supervisor, in one of several processes. Raise CannotListen without what
     the HTTP port needs, or SettingsError for files that the settings name and that are wrong.
     """
-    limits = Limits(
-        max_text_bytes=settings.max_text_bytes, max_batch_texts=settings.max_batch_texts
-    )
     # Two batches of one stream: one is computed while the next is read.
-    service = SentimentService(limits, window_texts=2 * settings.max_batch_texts)
+    service = SentimentService(settings.limits, window_texts=2 * settings.max_batch_texts)
     readiness = Readiness()
     services = _open_inference(service, readiness) if settings.open_inference else []
     others = {method.name: other.name for other in services for method in other.methods}
@@ -95,7 +94,7 @@ def wire(settings: Settings, link: Link | None = None) -> Lifecycle:
             cores=cores.count,
             max_micro_batch_tokens=settings.max_batch_tokens,
         ),
-        new_batcher=functools.partial(_batcher, settings, metrics),
+        serve=functools.partial(_served_model, settings, metrics),
         metrics=metrics,
         traces=traces,
         listen=functools.partial(_listen, settings, transport, http, metrics),
@@ -156,8 +155,8 @@ def model_source(settings: Settings) -> ModelSource:
     )
 
 
-def _batcher(settings: Settings, metrics: Metrics | None, model: LoadedModel) -> Batcher:
-    return Batcher(
+def _served_model(settings: Settings, metrics: Metrics | None, model: LoadedModel) -> ServedModel:
+    batcher = Batcher(
         model.classifiers,
         max_batch_texts=settings.max_batch_texts,
         max_batch_tokens=settings.max_batch_tokens,
@@ -168,6 +167,10 @@ def _batcher(settings: Settings, metrics: Metrics | None, model: LoadedModel) ->
         canary=Canary(positive=settings.model is None and not settings.label_valence),
         observer=metrics,
     )
+    if model.reader is None:
+        return ServedModel(model.info, batcher)
+    divider = Divider(SentenceSegmenter(), model.reader, max_tokens=model.info.max_tokens)
+    return ServedModel(model.info, batcher, divider)
 
 
 def _open_inference(service: SentimentService, readiness: Readiness) -> list[UnaryService]:

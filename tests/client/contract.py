@@ -150,6 +150,27 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
         finally:
             self.stream_left.set()
 
+    async def ClassifyDocument(
+        self, request: pb.ClassifyDocumentRequest, context: Any
+    ) -> pb.ClassifyDocumentResponse:
+        """Each line is a sentence. A text of "nowhere" gets one that does not lie in it."""
+        await self._begin(request, context)
+        if (failure := await self._failure(request.text, "text")) is not None:
+            await self._abort(context, failure)
+        response = pb.ClassifyDocumentResponse(
+            document=sentiment(request.text), windows=2, timings=TIMINGS
+        )
+        begin = 0
+        for line in request.text.splitlines():
+            end = begin + len(line)
+            response.sentences.add(begin=begin, end=end, sentiment=sentiment(line))
+            begin = end + 1
+        if request.text == "nowhere":
+            response.sentences[0].end += 1
+        elif request.text != "unknown":
+            response.mixed = 0.25
+        return response
+
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
         await self._begin(request, context)
         if self.model is not None:
@@ -159,7 +180,12 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
             pb.Label(name="LABEL_1"),
         ]
         limits = pb.Limits(
-            max_text_bytes=65536, max_tokens=MAX_TOKENS, max_batch_texts=64, max_id_bytes=256
+            max_text_bytes=65536,
+            max_tokens=MAX_TOKENS,
+            max_batch_texts=64,
+            max_id_bytes=256,
+            max_document_bytes=1000,
+            max_sentences=9,
         )
         model = pb.Model(
             name=MODEL.name,
@@ -171,6 +197,7 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
             device="cpu",
             engine_reason="f32: the reference",
             layers=6,
+            windows=pb.Windows(tokens=8, stride=6),
         )
         return pb.GetModelResponse(model=model)
 

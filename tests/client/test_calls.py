@@ -24,6 +24,7 @@ from valence_client import (
     ServerFailed,
     Timings,
     ValenceError,
+    Windows,
 )
 
 from tests.client import twins
@@ -55,6 +56,29 @@ async def test_classify(client: Open) -> None:
     assert sunny.tokens_unknown == 2
     assert answer.timings == Timings(queue_seconds=0.0015, inference_seconds=2.0)
     assert (long.truncated, long.tokens_used, long.tokens_total) == (True, 8, 11)
+
+
+async def test_document(client: Open, server: Serving) -> None:
+    text = "👨‍👩‍👧 good\nbad"
+    async with client() as ask:
+        document = await ask.classify_document(text)
+        unknown = await ask.classify_document("unknown")
+        with pytest.raises(InvalidText) as refused:
+            await ask.classify_document("")
+        with pytest.raises(ServerFailed, match="do not lie in the text"):
+            await ask.classify_document("nowhere")
+        with pytest.raises(InvalidText, match="lone surrogate"):
+            await ask.classify_document("\ud800")
+    assert server.contract.requests[0].offset_unit == pb.OFFSET_UNIT_CODE_POINTS
+    assert [(each.text, each.begin, each.end) for each in document.sentences] == [
+        ("👨‍👩‍👧 good", 0, 10),
+        ("bad", 11, 14),
+    ]
+    assert [each.sentiment.valence for each in document.sentences] == [0.5, -0.5]
+    assert (document.sentiment.label, document.mixed, document.windows) == ("POSITIVE", 0.25, 2)
+    assert document.sentiment.timings == Timings(queue_seconds=0.0015, inference_seconds=2.0)
+    assert unknown.mixed is None
+    assert refused.value.field == "text"
 
 
 async def test_batch_answers_in_order_and_a_bad_text_in_its_place(client: Open) -> None:
@@ -91,12 +115,20 @@ async def test_model(client: Open) -> None:
                 Label("NEGATIVE", Polarity.NEGATIVE, -1.0),
                 Label("LABEL_1", Polarity.UNSPECIFIED, None),
             ),
-            limits=Limits(max_text_bytes=65536, max_tokens=8, max_batch_texts=64, max_id_bytes=256),
+            limits=Limits(
+                max_text_bytes=65536,
+                max_tokens=8,
+                max_batch_texts=64,
+                max_id_bytes=256,
+                max_document_bytes=1000,
+                max_sentences=9,
+            ),
             engine="pipeline",
             precision="f32",
             device="cpu",
             engine_reason="f32: the reference",
             layers=6,
+            windows=Windows(tokens=8, stride=6),
         )
 
 
@@ -105,8 +137,14 @@ async def test_overlength_is_sent(client: Open, server: Serving) -> None:
         await ask.classify("good")
         await ask.classify("good", overlength="reject")
         await ask.classify_batch(["good"], overlength="reject")
+        await ask.classify("good", overlength="windows")
     sent = [request.overlength for request in server.contract.requests]
-    assert sent == [pb.OVERLENGTH_TRUNCATE, pb.OVERLENGTH_REJECT, pb.OVERLENGTH_REJECT]
+    assert sent == [
+        pb.OVERLENGTH_TRUNCATE,
+        pb.OVERLENGTH_REJECT,
+        pb.OVERLENGTH_REJECT,
+        pb.OVERLENGTH_WINDOWS,
+    ]
 
 
 async def test_token_is_sent_with_every_call(client: Open, server: Serving) -> None:
@@ -203,7 +241,7 @@ async def test_what_is_no_text_is_a_mistake_of_the_program(client: Open) -> None
             await ask.classify_batch("good")
         with pytest.raises(TypeError, match="put it in a list"):
             ask.classify_stream("good")
-        with pytest.raises(ValueError, match="'truncate' or 'reject'"):
+        with pytest.raises(ValueError, match="'truncate', 'reject' or 'windows'"):
             await ask.classify("good", overlength="cut")
         with pytest.raises(ValueError, match="window_texts is 0"):
             ask.classify_stream(["good"], window_texts=0)

@@ -53,6 +53,26 @@ async def test_a_score_that_is_no_number_is_no_answer(kind: str, number: float) 
     assert [type(each) for each in [*batched, *streamed]] == [ServerFailed, Sentiment] * 2
 
 
+async def test_a_document_gets_the_answer_of_the_whole_and_of_each_sentence(kind: str) -> None:
+    text = "The 🏠 was good.  Was it dear?\r\nNo end"
+    answers = {text: 0.25, "The 🏠 was good.": 0.5, "Was it dear?": 0.0, "No end": -0.5}
+    with FakeService(answers) as service:
+        async with twins.opened(kind, service.address) as ask:
+            document = await ask.classify_document(text)
+            with pytest.raises(InvalidText, match="limit of 65536"):
+                await ask.classify_document("x" * 65537)
+            with pytest.raises(InvalidText, match="limit of 800"):
+                service.answers = 1.0
+                await ask.classify_document("x\n" * 801)
+    assert document.sentiment.valence == 0.25
+    assert [each.text for each in document.sentences] == list(answers)[1:]
+    assert [each.text for each in document.sentences] == [
+        text[each.begin : each.end] for each in document.sentences
+    ]
+    assert [each.sentiment.valence for each in document.sentences] == [0.5, 0.0, -0.5]
+    assert document.mixed == pytest.approx(1 / 3)
+
+
 async def test_answers_by_text(kind: str) -> None:
     whole = dataclasses.replace(
         sentiment(0.25),

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, cast
 
-from valence_client import AsyncClient, Client, ModelInfo, Outcome, Sentiment
+from valence_client import AsyncClient, Client, Document, ModelInfo, Outcome, Sentiment
 
 
 class Asked(Protocol):
@@ -16,6 +16,7 @@ class Asked(Protocol):
     async def classify(self, text: str, **options: Any) -> Sentiment: ...
     async def classify_batch(self, texts: Iterable[str], **options: Any) -> list[Outcome]: ...
     def classify_stream(self, texts: Iterable[str], **options: Any) -> Stream: ...
+    async def classify_document(self, text: str) -> Document: ...
     async def model(self) -> ModelInfo: ...
     async def wait_ready(self, timeout_seconds: float = ...) -> None: ...
 
@@ -42,6 +43,9 @@ class Threaded:
 
     def classify_stream(self, texts: Iterable[str], **options: Any) -> Stream:
         return ThreadedStream(self._client.classify_stream(texts, **options))
+
+    async def classify_document(self, text: str) -> Document:
+        return await asyncio.to_thread(self._client.classify_document, text)
 
     async def model(self) -> ModelInfo:
         return await asyncio.to_thread(self._client.model)

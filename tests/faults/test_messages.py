@@ -34,6 +34,8 @@ texts = st.one_of(
     st.sampled_from(["", " ", "\n\t\u2003", "\0", "x" * MAX_TEXT_BYTES, "é" * 150, "é" * 151]),
 )
 ids = st.one_of(st.text(max_size=8), st.sampled_from(["i" * 256, "i" * 257, "é" * 129]))
+# By the number of the unit: the encoding, and the bytes of the unit in it.
+ENCODINGS = {0: ("utf-32-le", 4), 1: ("utf-32-le", 4), 2: ("utf-8", 1), 3: ("utf-16-le", 2)}
 # Of an open enumeration any number may come.
 enumerations = st.sampled_from([0, 0, 1, 2, 3, -1, 1 << 30])
 
@@ -41,7 +43,11 @@ enumerations = st.sampled_from([0, 0, 1, 2, 3, -1, 1 << 30])
 @pytest.fixture(scope="module")
 def stub(model: tuple[str, ...]) -> Iterator[sentiment_pb2_grpc.SentimentServiceStub]:
     limits = ("--max-text-bytes", str(MAX_TEXT_BYTES), "--max-batch-texts", str(MAX_BATCH_TEXTS))
-    with running(*model, *limits) as server, grpc.insecure_channel(server.address) as channel:
+    documents = ("--max-document-bytes", str(MAX_TEXT_BYTES))
+    with (
+        running(*model, *limits, *documents) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
         yield sentiment_pb2_grpc.SentimentServiceStub(channel)
 
 
@@ -61,7 +67,7 @@ def test_classify_answers_or_names_the_field(
     else:
         assert overlength in pb.Overlength.values()
         assert not is_bad(text)
-        check_sentiment(response.sentiment)
+        check_sentiment(response.sentiment, whole=overlength == pb.OVERLENGTH_WINDOWS)
         assert not (response.sentiment.truncated and overlength == pb.OVERLENGTH_REJECT)
         assert response.HasField("timings")
 
@@ -87,7 +93,11 @@ def test_a_batch_has_a_result_for_each_text_or_names_the_field(
     assert len(response.results) == len(batch)
     for index, (text, result) in enumerate(zip(batch, response.results, strict=True)):
         check_result(
-            result, text, f"texts[{index}]", rejects_long=overlength == pb.OVERLENGTH_REJECT
+            result,
+            text,
+            f"texts[{index}]",
+            rejects_long=overlength == pb.OVERLENGTH_REJECT,
+            whole=overlength == pb.OVERLENGTH_WINDOWS,
         )
     assert response.HasField("timings")
 
@@ -139,9 +149,41 @@ def test_a_stream_has_a_response_for_each_request_or_names_the_field(
                 named[response.id],
                 "text",
                 rejects_long=overlength == pb.OVERLENGTH_REJECT,
+                whole=overlength == pb.OVERLENGTH_WINDOWS,
             )
         if response.WhichOneof("result") == "sentiment":
             assert response.HasField("timings")
+
+
+@FEW
+@given(text=texts, unit=enumerations)
+def test_a_document_has_its_sentences_in_place_or_names_the_field(
+    stub: sentiment_pb2_grpc.SentimentServiceStub, text: str, unit: pb.OffsetUnit.ValueType
+) -> None:
+    known = unit in pb.OffsetUnit.values()
+    try:
+        answer = stub.ClassifyDocument(
+            pb.ClassifyDocumentRequest(text=text, offset_unit=unit), timeout=SECONDS
+        )
+    except grpc.RpcError as error:
+        assert not known or is_bad(text)
+        check_refused(error, "text" if known else "offset_unit")
+        return
+    assert known
+    assert not is_bad(text)
+    check_sentiment(answer.document, whole=True)
+    encoding, unit_bytes = ENCODINGS[unit]
+    data = text.encode(encoding)
+    edges = [0, *(edge for each in answer.sentences for edge in (each.begin, each.end))]
+    edges = [edge * unit_bytes for edge in edges] + [len(data)]
+    assert edges == sorted(edges)
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        assert not data[begin:end].decode(encoding).strip()
+    for each in answer.sentences:
+        sentence = data[each.begin * unit_bytes : each.end * unit_bytes].decode(encoding)
+        assert sentence == sentence.strip() != ""
+        check_sentiment(each.sentiment)
+    assert 0 <= answer.mixed <= 1
 
 
 @given(unknown=st.binary(max_size=40).map(lambda data: b"\xfa\x01" + bytes([len(data)]) + data))
@@ -160,5 +202,7 @@ def test_the_model_says_what_the_others_obey(
         max_tokens=MAX_TOKENS,
         max_batch_texts=MAX_BATCH_TEXTS,
         max_id_bytes=MAX_ID_BYTES,
+        max_document_bytes=MAX_TEXT_BYTES,
+        max_sentences=800,
     )
     assert (about.engine, about.precision, about.device) == ("openvino", "f32", "cpu")

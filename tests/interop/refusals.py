@@ -73,7 +73,8 @@ REFUSALS = {
         [
             _invalid(
                 "text",
-                "has 602 tokens, over the limit of 512: shorten it, or ask for OVERLENGTH_TRUNCATE",
+                "has 602 tokens, over the limit of 512: shorten it, or ask for "
+                "OVERLENGTH_TRUNCATE or OVERLENGTH_WINDOWS",
             )
         ],
     ),
@@ -84,7 +85,8 @@ REFUSALS = {
         [
             _invalid(
                 "overlength",
-                "7 is none of OVERLENGTH_UNSPECIFIED, OVERLENGTH_REJECT, OVERLENGTH_TRUNCATE",
+                "7 is none of OVERLENGTH_UNSPECIFIED, OVERLENGTH_REJECT, OVERLENGTH_TRUNCATE, "
+                "OVERLENGTH_WINDOWS",
             )
         ],
     ),

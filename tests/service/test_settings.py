@@ -59,6 +59,8 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
         "MAX_TEXT_BYTES": "8",
         "MAX_TEXT_TOKENS": "17",
         "EXIT_CONFIDENCE": "0.9",
+        "MAX_DOCUMENT_BYTES": "13",
+        "MAX_SENTENCES": "14",
         "GRACE_SECONDS": "1.5",
         "HANG_SECONDS": "2.5",
         "TLS_CERTIFICATE": "/some/certificate",

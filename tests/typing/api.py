@@ -14,6 +14,7 @@ from valence_client import (
     AsyncClient,
     Client,
     DeadlineExceeded,
+    Document,
     InvalidText,
     Label,
     LabelScore,
@@ -25,6 +26,7 @@ from valence_client import (
     Overloaded,
     PermissionDenied,
     Polarity,
+    Sentence,
     Sentiment,
     ServerFailed,
     StreamItem,
@@ -75,6 +77,7 @@ def blocking(texts: Iterator[str]) -> None:
         for outcome in client.classify_stream(texts, in_order=True, window_texts=8):
             told(outcome)
         assert_type(client.model(), ModelInfo)
+        assert_type(client.classify_document("Lovely."), Document)
         client.wait_ready(5)
 
         client.classify(b"Lovely.")  # type: ignore[arg-type]
@@ -95,6 +98,7 @@ async def asynchronous(texts: Iterator[str], arriving: AsyncIterator[str]) -> No
             assert_type(item, StreamItem)
             assert_type(item.index, int)
             told(item.outcome)
+        assert_type(await client.classify_document("Lovely."), Document)
         assert_type(await client.model(), ModelInfo)
         await client.wait_ready(timeout_seconds=5)
 
@@ -138,6 +142,15 @@ def results(answer: Sentiment, model: ModelInfo) -> None:
 
     answer.score = 1.0  # type: ignore[misc]
     1 + answer.valence  # type: ignore[operator]
+
+
+def documents(document: Document) -> None:
+    """The fields of a document."""
+    assert_type(document.sentiment, Sentiment)
+    assert_type(document.sentences, tuple[Sentence, ...])
+    assert_type(document.sentences[0].text, str)
+    assert_type(document.sentences[0].begin, int)
+    assert_type(document.mixed, float | None)
 
 
 def errors() -> None:

@@ -21,6 +21,7 @@ from valence_client.cli.connection import (
     TokenFile,
     seconds,
 )
+from valence_client.cli.document import document
 from valence_client.cli.ending import FAILED, reported_errors
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command()(classify)
+app.command()(document)
 
 
 def _version(asked: bool) -> None:

@@ -95,7 +95,8 @@ def classify(
     overlength: Annotated[
         Overlength,
         typer.Option(
-            help="Truncate or reject a text that is longer than the model reads.",
+            help="Truncate or reject a text that is longer than the model reads, or read all of "
+            "it in windows.",
             rich_help_panel=_INPUT,
         ),
     ] = "truncate",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from valence.v1 import sentiment_pb2 as pb
 
 from valence_client.errors import InvalidText, ValenceError
-from valence_client.results import Label, Limits, ModelInfo, Polarity
+from valence_client.results import Label, Limits, ModelInfo, Polarity, Windows
 from valence_client.testing._answers import REVISION, answer_to
 
 if TYPE_CHECKING:
@@ -23,11 +23,19 @@ MODEL = ModelInfo(
         Label("NEGATIVE", Polarity.NEGATIVE, -1.0),
         Label("POSITIVE", Polarity.POSITIVE, 1.0),
     ),
-    limits=Limits(max_text_bytes=65536, max_tokens=256, max_batch_texts=64, max_id_bytes=256),
+    limits=Limits(
+        max_text_bytes=65536,
+        max_tokens=256,
+        max_batch_texts=64,
+        max_id_bytes=256,
+        max_document_bytes=65536,
+        max_sentences=800,
+    ),
     engine="fake",
     precision="f32",
     device="cpu",
     engine_reason="",
+    windows=Windows(256, 224),
 )
 """The model that GetModel describes unless a test gives another."""
 
@@ -52,7 +60,14 @@ class Behaviour:
         """Return the error that the call which has just come fails with."""
         return self._failures.pop(0) if self._failures else None
 
-    def answer(self, text: str, field: str, overlength: pb.Overlength.ValueType) -> Sentiment:
+    def answer(
+        self,
+        text: str,
+        field: str,
+        overlength: pb.Overlength.ValueType,
+        *,
+        max_bytes: int | None = None,
+    ) -> Sentiment:
         """Return the answer to a text. Raise ValenceError where it has none."""
         self.texts.append(text)
         limits = self.model.limits
@@ -63,8 +78,9 @@ class Behaviour:
                 field,
                 "has only characters that show nothing: control, zero-width or combining ones",
             )
-        if (size := len(text.encode())) > limits.max_text_bytes:
-            raise invalid(field, f"has {size} bytes, over the limit of {limits.max_text_bytes}")
+        most = max_bytes or limits.max_text_bytes
+        if (size := len(text.encode())) > most:
+            raise invalid(field, f"has {size} bytes, over the limit of {most}")
         tokens = len(text.split())
         if tokens > limits.max_tokens and overlength == pb.OVERLENGTH_REJECT:
             raise invalid(field, f"has {tokens} tokens, over the limit of {limits.max_tokens}")
@@ -73,11 +89,9 @@ class Behaviour:
             raise answer
         if answer.tokens_total:
             return answer
+        used = tokens if overlength == pb.OVERLENGTH_WINDOWS else min(tokens, limits.max_tokens)
         return dataclasses.replace(
-            answer,
-            tokens_total=tokens,
-            tokens_used=min(tokens, limits.max_tokens),
-            truncated=tokens > limits.max_tokens,
+            answer, tokens_total=tokens, tokens_used=used, truncated=used < tokens
         )
 
 

@@ -56,6 +56,13 @@ def model_message(model: ModelInfo) -> pb.Model:
             max_tokens=limits.max_tokens,
             max_batch_texts=limits.max_batch_texts,
             max_id_bytes=limits.max_id_bytes,
+            max_document_bytes=limits.max_document_bytes,
+            max_sentences=limits.max_sentences,
+        ),
+        windows=(
+            pb.Windows(tokens=model.windows.tokens, stride=model.windows.stride)
+            if model.windows
+            else None
         ),
         engine=model.engine,
         precision=model.precision,

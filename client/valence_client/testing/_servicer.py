@@ -9,6 +9,7 @@ from valence.v1 import sentiment_pb2_grpc
 
 from valence_client.errors import Overloaded, ValenceError
 from valence_client.testing._behaviour import invalid
+from valence_client.testing._document import document_message
 from valence_client.testing._messages import model_message, sentiment_message, status_message
 
 if TYPE_CHECKING:
@@ -67,6 +68,15 @@ class Servicer(sentiment_pb2_grpc.SentimentServiceServicer):
             except ValenceError as error:
                 response.error.CopyFrom(status_message(error))
             yield response
+
+    def ClassifyDocument(
+        self, request: pb.ClassifyDocumentRequest, context: grpc.ServicerContext
+    ) -> pb.ClassifyDocumentResponse:
+        self._begin(context)
+        try:
+            return document_message(self._behaviour, request)
+        except ValenceError as error:
+            _abort(context, error)
 
     def GetModel(
         self, request: pb.GetModelRequest, context: grpc.ServicerContext

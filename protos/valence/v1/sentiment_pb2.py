@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1avalence/v1/sentiment.proto\x12\nvalence.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"K\n\x0f\x43lassifyRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12*\n\noverlength\x18\x02 \x01(\x0e\x32\x16.valence.v1.Overlength\"b\n\x10\x43lassifyResponse\x12(\n\tsentiment\x18\x01 \x01(\x0b\x32\x15.valence.v1.Sentiment\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.valence.v1.Timings\"Q\n\x14\x42\x61tchClassifyRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12*\n\noverlength\x18\x02 \x01(\x0e\x32\x16.valence.v1.Overlength\"o\n\x15\x42\x61tchClassifyResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.valence.v1.BatchClassifyResult\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.valence.v1.Timings\"p\n\x13\x42\x61tchClassifyResult\x12*\n\tsentiment\x18\x01 \x01(\x0b\x32\x15.valence.v1.SentimentH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"]\n\x15StreamClassifyRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12*\n\x07options\x18\x03 \x01(\x0b\x32\x19.valence.v1.StreamOptions\"]\n\rStreamOptions\x12*\n\noverlength\x18\x01 \x01(\x0e\x32\x16.valence.v1.Overlength\x12 \n\x05order\x18\x02 \x01(\x0e\x32\x11.valence.v1.Order\"\xa5\x01\n\x16StreamClassifyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\tsentiment\x18\x02 \x01(\x0b\x32\x15.valence.v1.SentimentH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12$\n\x07timings\x18\x04 \x01(\x0b\x32\x13.valence.v1.TimingsB\x08\n\x06result\"\x11\n\x0fGetModelRequest\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.valence.v1.Model\"\xab\x02\n\tSentiment\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12&\n\x06scores\x18\x03 \x03(\x0b\x32\x16.valence.v1.LabelScore\x12&\n\x08polarity\x18\x04 \x01(\x0e\x32\x14.valence.v1.Polarity\x12\x14\n\x07valence\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0ctokens_total\x18\x06 \x01(\x05\x12\x13\n\x0btokens_used\x18\x07 \x01(\x05\x12\x11\n\ttruncated\x18\x08 \x01(\x08\x12#\n\x05model\x18\t \x01(\x0b\x32\x14.valence.v1.ModelRef\x12\x16\n\x0etokens_unknown\x18\n \x01(\x05\x12\x13\n\x0blayers_used\x18\x0b \x01(\x05\x42\n\n\x08_valence\"*\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"*\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\"s\n\x07Timings\x12\x31\n\x0equeue_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12inference_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc8\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12!\n\x06labels\x18\x03 \x03(\x0b\x32\x11.valence.v1.Label\x12\"\n\x06limits\x18\x04 \x01(\x0b\x32\x12.valence.v1.Limits\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\x15\n\rengine_reason\x18\x08 \x01(\t\x12\x0e\n\x06layers\x18\n \x01(\x05\"_\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x08polarity\x18\x02 \x01(\x0e\x32\x14.valence.v1.Polarity\x12\x14\n\x07valence\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_valence\"c\n\x06Limits\x12\x16\n\x0emax_text_bytes\x18\x01 \x01(\x05\x12\x12\n\nmax_tokens\x18\x02 \x01(\x05\x12\x17\n\x0fmax_batch_texts\x18\x03 \x01(\x05\x12\x14\n\x0cmax_id_bytes\x18\x04 \x01(\x05*X\n\nOverlength\x12\x1a\n\x16OVERLENGTH_UNSPECIFIED\x10\x00\x12\x15\n\x11OVERLENGTH_REJECT\x10\x01\x12\x17\n\x13OVERLENGTH_TRUNCATE\x10\x02*B\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x11\n\rORDER_REQUEST\x10\x01\x12\x0f\n\x0bORDER_READY\x10\x02*h\n\x08Polarity\x12\x18\n\x14POLARITY_UNSPECIFIED\x10\x00\x12\x15\n\x11POLARITY_NEGATIVE\x10\x01\x12\x14\n\x10POLARITY_NEUTRAL\x10\x02\x12\x15\n\x11POLARITY_POSITIVE\x10\x03\x32\xd3\x02\n\x10SentimentService\x12\x45\n\x08\x43lassify\x12\x1b.valence.v1.ClassifyRequest\x1a\x1c.valence.v1.ClassifyResponse\x12T\n\rBatchClassify\x12 .valence.v1.BatchClassifyRequest\x1a!.valence.v1.BatchClassifyResponse\x12[\n\x0eStreamClassify\x12!.valence.v1.StreamClassifyRequest\x1a\".valence.v1.StreamClassifyResponse(\x01\x30\x01\x12\x45\n\x08GetModel\x12\x1b.valence.v1.GetModelRequest\x1a\x1c.valence.v1.GetModelResponseB$\n\nvalence.v1P\x01Z\x14valence/v1;valencev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1avalence/v1/sentiment.proto\x12\nvalence.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"K\n\x0f\x43lassifyRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12*\n\noverlength\x18\x02 \x01(\x0e\x32\x16.valence.v1.Overlength\"b\n\x10\x43lassifyResponse\x12(\n\tsentiment\x18\x01 \x01(\x0b\x32\x15.valence.v1.Sentiment\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.valence.v1.Timings\"Q\n\x14\x42\x61tchClassifyRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12*\n\noverlength\x18\x02 \x01(\x0e\x32\x16.valence.v1.Overlength\"o\n\x15\x42\x61tchClassifyResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.valence.v1.BatchClassifyResult\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.valence.v1.Timings\"p\n\x13\x42\x61tchClassifyResult\x12*\n\tsentiment\x18\x01 \x01(\x0b\x32\x15.valence.v1.SentimentH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"]\n\x15StreamClassifyRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12*\n\x07options\x18\x03 \x01(\x0b\x32\x19.valence.v1.StreamOptions\"]\n\rStreamOptions\x12*\n\noverlength\x18\x01 \x01(\x0e\x32\x16.valence.v1.Overlength\x12 \n\x05order\x18\x02 \x01(\x0e\x32\x11.valence.v1.Order\"\xa5\x01\n\x16StreamClassifyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\tsentiment\x18\x02 \x01(\x0b\x32\x15.valence.v1.SentimentH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12$\n\x07timings\x18\x04 \x01(\x0b\x32\x13.valence.v1.TimingsB\x08\n\x06result\"T\n\x17\x43lassifyDocumentRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12+\n\x0boffset_unit\x18\x02 \x01(\x0e\x32\x16.valence.v1.OffsetUnit\"\xc1\x01\n\x18\x43lassifyDocumentResponse\x12\'\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x15.valence.v1.Sentiment\x12\'\n\tsentences\x18\x02 \x03(\x0b\x32\x14.valence.v1.Sentence\x12\x12\n\x05mixed\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07windows\x18\x04 \x01(\x05\x12$\n\x07timings\x18\x05 \x01(\x0b\x32\x13.valence.v1.TimingsB\x08\n\x06_mixed\"P\n\x08Sentence\x12\r\n\x05\x62\x65gin\x18\x01 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x05\x12(\n\tsentiment\x18\x03 \x01(\x0b\x32\x15.valence.v1.Sentiment\"\x11\n\x0fGetModelRequest\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.valence.v1.Model\"\xab\x02\n\tSentiment\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12&\n\x06scores\x18\x03 \x03(\x0b\x32\x16.valence.v1.LabelScore\x12&\n\x08polarity\x18\x04 \x01(\x0e\x32\x14.valence.v1.Polarity\x12\x14\n\x07valence\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0ctokens_total\x18\x06 \x01(\x05\x12\x13\n\x0btokens_used\x18\x07 \x01(\x05\x12\x11\n\ttruncated\x18\x08 \x01(\x08\x12#\n\x05model\x18\t \x01(\x0b\x32\x14.valence.v1.ModelRef\x12\x16\n\x0etokens_unknown\x18\n \x01(\x05\x12\x13\n\x0blayers_used\x18\x0b \x01(\x05\x42\n\n\x08_valence\"*\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"*\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\"s\n\x07Timings\x12\x31\n\x0equeue_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12inference_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xee\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12!\n\x06labels\x18\x03 \x03(\x0b\x32\x11.valence.v1.Label\x12\"\n\x06limits\x18\x04 \x01(\x0b\x32\x12.valence.v1.Limits\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\x15\n\rengine_reason\x18\x08 \x01(\t\x12\x0e\n\x06layers\x18\n \x01(\x05\x12$\n\x07windows\x18\r \x01(\x0b\x32\x13.valence.v1.Windows\")\n\x07Windows\x12\x0e\n\x06tokens\x18\x01 \x01(\x05\x12\x0e\n\x06stride\x18\x02 \x01(\x05\"_\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x08polarity\x18\x02 \x01(\x0e\x32\x14.valence.v1.Polarity\x12\x14\n\x07valence\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_valence\"\x96\x01\n\x06Limits\x12\x16\n\x0emax_text_bytes\x18\x01 \x01(\x05\x12\x12\n\nmax_tokens\x18\x02 \x01(\x05\x12\x17\n\x0fmax_batch_texts\x18\x03 \x01(\x05\x12\x14\n\x0cmax_id_bytes\x18\x04 \x01(\x05\x12\x15\n\rmax_sentences\x18\x05 \x01(\x05\x12\x1a\n\x12max_document_bytes\x18\x06 \x01(\x05*p\n\nOverlength\x12\x1a\n\x16OVERLENGTH_UNSPECIFIED\x10\x00\x12\x15\n\x11OVERLENGTH_REJECT\x10\x01\x12\x17\n\x13OVERLENGTH_TRUNCATE\x10\x02\x12\x16\n\x12OVERLENGTH_WINDOWS\x10\x03*\x7f\n\nOffsetUnit\x12\x1b\n\x17OFFSET_UNIT_UNSPECIFIED\x10\x00\x12\x1b\n\x17OFFSET_UNIT_CODE_POINTS\x10\x01\x12\x1a\n\x16OFFSET_UNIT_UTF8_BYTES\x10\x02\x12\x1b\n\x17OFFSET_UNIT_UTF16_UNITS\x10\x03*B\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x11\n\rORDER_REQUEST\x10\x01\x12\x0f\n\x0bORDER_READY\x10\x02*h\n\x08Polarity\x12\x18\n\x14POLARITY_UNSPECIFIED\x10\x00\x12\x15\n\x11POLARITY_NEGATIVE\x10\x01\x12\x14\n\x10POLARITY_NEUTRAL\x10\x02\x12\x15\n\x11POLARITY_POSITIVE\x10\x03\x32\xb2\x03\n\x10SentimentService\x12\x45\n\x08\x43lassify\x12\x1b.valence.v1.ClassifyRequest\x1a\x1c.valence.v1.ClassifyResponse\x12T\n\rBatchClassify\x12 .valence.v1.BatchClassifyRequest\x1a!.valence.v1.BatchClassifyResponse\x12[\n\x0eStreamClassify\x12!.valence.v1.StreamClassifyRequest\x1a\".valence.v1.StreamClassifyResponse(\x01\x30\x01\x12]\n\x10\x43lassifyDocument\x12#.valence.v1.ClassifyDocumentRequest\x1a$.valence.v1.ClassifyDocumentResponse\x12\x45\n\x08GetModel\x12\x1b.valence.v1.GetModelRequest\x1a\x1c.valence.v1.GetModelResponseB$\n\nvalence.v1P\x01Z\x14valence/v1;valencev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +34,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'valence.v1.sentiment_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nvalence.v1P\001Z\024valence/v1;valencev1'
-  _globals['_OVERLENGTH']._serialized_start=1925
-  _globals['_OVERLENGTH']._serialized_end=2013
-  _globals['_ORDER']._serialized_start=2015
-  _globals['_ORDER']._serialized_end=2081
-  _globals['_POLARITY']._serialized_start=2083
-  _globals['_POLARITY']._serialized_end=2187
+  _globals['_OVERLENGTH']._serialized_start=2422
+  _globals['_OVERLENGTH']._serialized_end=2534
+  _globals['_OFFSETUNIT']._serialized_start=2536
+  _globals['_OFFSETUNIT']._serialized_end=2663
+  _globals['_ORDER']._serialized_start=2665
+  _globals['_ORDER']._serialized_end=2731
+  _globals['_POLARITY']._serialized_start=2733
+  _globals['_POLARITY']._serialized_end=2837
   _globals['_CLASSIFYREQUEST']._serialized_start=99
   _globals['_CLASSIFYREQUEST']._serialized_end=174
   _globals['_CLASSIFYRESPONSE']._serialized_start=176
@@ -56,24 +58,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMOPTIONS']._serialized_end=774
   _globals['_STREAMCLASSIFYRESPONSE']._serialized_start=777
   _globals['_STREAMCLASSIFYRESPONSE']._serialized_end=942
-  _globals['_GETMODELREQUEST']._serialized_start=944
-  _globals['_GETMODELREQUEST']._serialized_end=961
-  _globals['_GETMODELRESPONSE']._serialized_start=963
-  _globals['_GETMODELRESPONSE']._serialized_end=1015
-  _globals['_SENTIMENT']._serialized_start=1018
-  _globals['_SENTIMENT']._serialized_end=1317
-  _globals['_LABELSCORE']._serialized_start=1319
-  _globals['_LABELSCORE']._serialized_end=1361
-  _globals['_MODELREF']._serialized_start=1363
-  _globals['_MODELREF']._serialized_end=1405
-  _globals['_TIMINGS']._serialized_start=1407
-  _globals['_TIMINGS']._serialized_end=1522
-  _globals['_MODEL']._serialized_start=1525
-  _globals['_MODEL']._serialized_end=1725
-  _globals['_LABEL']._serialized_start=1727
-  _globals['_LABEL']._serialized_end=1822
-  _globals['_LIMITS']._serialized_start=1824
-  _globals['_LIMITS']._serialized_end=1923
-  _globals['_SENTIMENTSERVICE']._serialized_start=2190
-  _globals['_SENTIMENTSERVICE']._serialized_end=2529
+  _globals['_CLASSIFYDOCUMENTREQUEST']._serialized_start=944
+  _globals['_CLASSIFYDOCUMENTREQUEST']._serialized_end=1028
+  _globals['_CLASSIFYDOCUMENTRESPONSE']._serialized_start=1031
+  _globals['_CLASSIFYDOCUMENTRESPONSE']._serialized_end=1224
+  _globals['_SENTENCE']._serialized_start=1226
+  _globals['_SENTENCE']._serialized_end=1306
+  _globals['_GETMODELREQUEST']._serialized_start=1308
+  _globals['_GETMODELREQUEST']._serialized_end=1325
+  _globals['_GETMODELRESPONSE']._serialized_start=1327
+  _globals['_GETMODELRESPONSE']._serialized_end=1379
+  _globals['_SENTIMENT']._serialized_start=1382
+  _globals['_SENTIMENT']._serialized_end=1681
+  _globals['_LABELSCORE']._serialized_start=1683
+  _globals['_LABELSCORE']._serialized_end=1725
+  _globals['_MODELREF']._serialized_start=1727
+  _globals['_MODELREF']._serialized_end=1769
+  _globals['_TIMINGS']._serialized_start=1771
+  _globals['_TIMINGS']._serialized_end=1886
+  _globals['_MODEL']._serialized_start=1889
+  _globals['_MODEL']._serialized_end=2127
+  _globals['_WINDOWS']._serialized_start=2129
+  _globals['_WINDOWS']._serialized_end=2170
+  _globals['_LABEL']._serialized_start=2172
+  _globals['_LABEL']._serialized_end=2267
+  _globals['_LIMITS']._serialized_start=2270
+  _globals['_LIMITS']._serialized_end=2420
+  _globals['_SENTIMENTSERVICE']._serialized_start=2840
+  _globals['_SENTIMENTSERVICE']._serialized_end=3274
 # @@protoc_insertion_point(module_scope)

@@ -53,6 +53,11 @@ class _OverlengthEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     """INVALID_ARGUMENT, naming the limit."""
     OVERLENGTH_TRUNCATE: _Overlength.ValueType  # 2
     """The model reads the first Limits.max_tokens tokens, and Sentiment.truncated is true."""
+    OVERLENGTH_WINDOWS: _Overlength.ValueType  # 3
+    """The model reads the whole text, in overlapping windows (Model.windows), and one answer is made
+    of theirs: the mean of the windows' scores, weighted by their tokens. A text that fits is read as
+    a whole.
+    """
 
 class Overlength(_Overlength, metaclass=_OverlengthEnumTypeWrapper):
     """What to do with a text that has more tokens than the model reads."""
@@ -63,7 +68,40 @@ OVERLENGTH_REJECT: Overlength.ValueType  # 1
 """INVALID_ARGUMENT, naming the limit."""
 OVERLENGTH_TRUNCATE: Overlength.ValueType  # 2
 """The model reads the first Limits.max_tokens tokens, and Sentiment.truncated is true."""
+OVERLENGTH_WINDOWS: Overlength.ValueType  # 3
+"""The model reads the whole text, in overlapping windows (Model.windows), and one answer is made
+of theirs: the mean of the windows' scores, weighted by their tokens. A text that fits is read as
+a whole.
+"""
 global___Overlength = Overlength
+
+class _OffsetUnit:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _OffsetUnitEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OffsetUnit.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    OFFSET_UNIT_UNSPECIFIED: _OffsetUnit.ValueType  # 0
+    """As OFFSET_UNIT_CODE_POINTS."""
+    OFFSET_UNIT_CODE_POINTS: _OffsetUnit.ValueType  # 1
+    """Unicode code points: a string's index in Python."""
+    OFFSET_UNIT_UTF8_BYTES: _OffsetUnit.ValueType  # 2
+    """Bytes of UTF-8: a string's index in Go and Rust."""
+    OFFSET_UNIT_UTF16_UNITS: _OffsetUnit.ValueType  # 3
+    """Code units of UTF-16: a string's index in JavaScript, Java and C#."""
+
+class OffsetUnit(_OffsetUnit, metaclass=_OffsetUnitEnumTypeWrapper):
+    """What the offsets of a sentence count."""
+
+OFFSET_UNIT_UNSPECIFIED: OffsetUnit.ValueType  # 0
+"""As OFFSET_UNIT_CODE_POINTS."""
+OFFSET_UNIT_CODE_POINTS: OffsetUnit.ValueType  # 1
+"""Unicode code points: a string's index in Python."""
+OFFSET_UNIT_UTF8_BYTES: OffsetUnit.ValueType  # 2
+"""Bytes of UTF-8: a string's index in Go and Rust."""
+OFFSET_UNIT_UTF16_UNITS: OffsetUnit.ValueType  # 3
+"""Code units of UTF-16: a string's index in JavaScript, Java and C#."""
+global___OffsetUnit = OffsetUnit
 
 class _Order:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -330,6 +368,101 @@ class StreamClassifyResponse(google.protobuf.message.Message):
 global___StreamClassifyResponse = StreamClassifyResponse
 
 @typing.final
+class ClassifyDocumentRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: builtins.int
+    OFFSET_UNIT_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    """The text, UTF-8. Required: at most Limits.max_document_bytes bytes, otherwise as
+    ClassifyRequest.text. It may have more tokens than the model reads.
+    """
+    offset_unit: global___OffsetUnit.ValueType
+    """The unit of Sentence.begin and Sentence.end."""
+    def __init__(
+        self,
+        *,
+        text: builtins.str = ...,
+        offset_unit: global___OffsetUnit.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["offset_unit", b"offset_unit", "text", b"text"]) -> None: ...
+
+global___ClassifyDocumentRequest = ClassifyDocumentRequest
+
+@typing.final
+class ClassifyDocumentResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: builtins.int
+    SENTENCES_FIELD_NUMBER: builtins.int
+    MIXED_FIELD_NUMBER: builtins.int
+    WINDOWS_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    mixed: builtins.float
+    """How mixed the sentences are, 0 to 1: near 1 where positive and negative ones are equally
+    strong, 0 where all have one side. Absent if a label has no valence.
+    """
+    windows: builtins.int
+    """The number of windows that the model has read for the sentiment of the whole."""
+    @property
+    def document(self) -> global___Sentiment:
+        """The sentiment of the whole text, as Classify answers it with OVERLENGTH_WINDOWS. Always set."""
+
+    @property
+    def sentences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Sentence]:
+        """The sentences, in the order of the text: at most Limits.max_sentences. They are disjoint, and
+        only white space lies outside of them. A line break ends a sentence.
+        """
+
+    @property
+    def timings(self) -> global___Timings:
+        """The longest wait and the longest computation of the windows and sentences. Always set."""
+
+    def __init__(
+        self,
+        *,
+        document: global___Sentiment | None = ...,
+        sentences: collections.abc.Iterable[global___Sentence] | None = ...,
+        mixed: builtins.float | None = ...,
+        windows: builtins.int = ...,
+        timings: global___Timings | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_mixed", b"_mixed", "document", b"document", "mixed", b"mixed", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_mixed", b"_mixed", "document", b"document", "mixed", b"mixed", "sentences", b"sentences", "timings", b"timings", "windows", b"windows"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_mixed", b"_mixed"]) -> typing.Literal["mixed"] | None: ...
+
+global___ClassifyDocumentResponse = ClassifyDocumentResponse
+
+@typing.final
+class Sentence(google.protobuf.message.Message):
+    """A sentence of a document."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BEGIN_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    SENTIMENT_FIELD_NUMBER: builtins.int
+    begin: builtins.int
+    """Where it begins in the text, in the unit of the request: text[begin:end] is the sentence."""
+    end: builtins.int
+    """Where it ends: the place after its last character."""
+    @property
+    def sentiment(self) -> global___Sentiment:
+        """The sentiment of the sentence, as Classify answers it with OVERLENGTH_TRUNCATE. Always set."""
+
+    def __init__(
+        self,
+        *,
+        begin: builtins.int = ...,
+        end: builtins.int = ...,
+        sentiment: global___Sentiment | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["sentiment", b"sentiment"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["begin", b"begin", "end", b"end", "sentiment", b"sentiment"]) -> None: ...
+
+global___Sentence = Sentence
+
+@typing.final
 class GetModelRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -392,7 +525,9 @@ class Sentiment(google.protobuf.message.Message):
     tokens_total: builtins.int
     """Tokens of the whole text as the model counts them, its special tokens included."""
     tokens_used: builtins.int
-    """Tokens that the model read: the smaller of tokens_total and Limits.max_tokens."""
+    """Tokens that the model read: the smaller of tokens_total and Limits.max_tokens, or tokens_total
+    if it read the text in windows.
+    """
     truncated: builtins.bool
     """Whether the model read less than the whole text."""
     tokens_unknown: builtins.int
@@ -401,7 +536,8 @@ class Sentiment(google.protobuf.message.Message):
     """
     layers_used: builtins.int
     """Layers of the model that were computed for this text: fewer than Model.layers where the model
-    was sure after an earlier one. 0 if the number of its layers is unknown.
+    was sure after an earlier one. Of a text that is read in windows, those of the deepest window.
+    0 if the number of its layers is unknown.
     """
     @property
     def scores(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LabelScore]:
@@ -522,6 +658,7 @@ class Model(google.protobuf.message.Message):
     DEVICE_FIELD_NUMBER: builtins.int
     ENGINE_REASON_FIELD_NUMBER: builtins.int
     LAYERS_FIELD_NUMBER: builtins.int
+    WINDOWS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name on the hub or the name of its folder."""
     revision: builtins.str
@@ -548,6 +685,12 @@ class Model(google.protobuf.message.Message):
     def limits(self) -> global___Limits:
         """The limits of a request."""
 
+    @property
+    def windows(self) -> global___Windows:
+        """How it reads texts of more than Limits.max_tokens tokens in windows. Absent if its tokenizer does
+        not tell where tokens stand: then OVERLENGTH_WINDOWS and ClassifyDocument are refused.
+        """
+
     def __init__(
         self,
         *,
@@ -560,11 +703,38 @@ class Model(google.protobuf.message.Message):
         device: builtins.str = ...,
         engine_reason: builtins.str = ...,
         layers: builtins.int = ...,
+        windows: global___Windows | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["device", b"device", "engine", b"engine", "engine_reason", b"engine_reason", "labels", b"labels", "layers", b"layers", "limits", b"limits", "name", b"name", "precision", b"precision", "revision", b"revision"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["limits", b"limits", "windows", b"windows"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["device", b"device", "engine", b"engine", "engine_reason", b"engine_reason", "labels", b"labels", "layers", b"layers", "limits", b"limits", "name", b"name", "precision", b"precision", "revision", b"revision", "windows", b"windows"]) -> None: ...
 
 global___Model = Model
+
+@typing.final
+class Windows(google.protobuf.message.Message):
+    """How the windows of a long text overlap."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: builtins.int
+    STRIDE_FIELD_NUMBER: builtins.int
+    tokens: builtins.int
+    """The most tokens of a window, its special tokens included. A window ends where a sentence ends, if
+    one ends in its last quarter.
+    """
+    stride: builtins.int
+    """Tokens from the beginning of a window to that of the next. They are fewer or more where the next
+    one begins with a sentence.
+    """
+    def __init__(
+        self,
+        *,
+        tokens: builtins.int = ...,
+        stride: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["stride", b"stride", "tokens", b"tokens"]) -> None: ...
+
+global___Windows = Windows
 
 @typing.final
 class Label(google.protobuf.message.Message):
@@ -604,6 +774,8 @@ class Limits(google.protobuf.message.Message):
     MAX_TOKENS_FIELD_NUMBER: builtins.int
     MAX_BATCH_TEXTS_FIELD_NUMBER: builtins.int
     MAX_ID_BYTES_FIELD_NUMBER: builtins.int
+    MAX_SENTENCES_FIELD_NUMBER: builtins.int
+    MAX_DOCUMENT_BYTES_FIELD_NUMBER: builtins.int
     max_text_bytes: builtins.int
     """The most bytes of UTF-8 in a text."""
     max_tokens: builtins.int
@@ -612,6 +784,10 @@ class Limits(google.protobuf.message.Message):
     """The most texts in a BatchClassify."""
     max_id_bytes: builtins.int
     """The most bytes of UTF-8 in an id."""
+    max_sentences: builtins.int
+    """The most sentences in a document."""
+    max_document_bytes: builtins.int
+    """The most bytes of UTF-8 in a document."""
     def __init__(
         self,
         *,
@@ -619,7 +795,9 @@ class Limits(google.protobuf.message.Message):
         max_tokens: builtins.int = ...,
         max_batch_texts: builtins.int = ...,
         max_id_bytes: builtins.int = ...,
+        max_sentences: builtins.int = ...,
+        max_document_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["max_batch_texts", b"max_batch_texts", "max_id_bytes", b"max_id_bytes", "max_text_bytes", b"max_text_bytes", "max_tokens", b"max_tokens"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["max_batch_texts", b"max_batch_texts", "max_document_bytes", b"max_document_bytes", "max_id_bytes", b"max_id_bytes", "max_sentences", b"max_sentences", "max_text_bytes", b"max_text_bytes", "max_tokens", b"max_tokens"]) -> None: ...
 
 global___Limits = Limits

@@ -50,6 +50,11 @@ class SentimentServiceStub(object):
                 request_serializer=valence_dot_v1_dot_sentiment__pb2.StreamClassifyRequest.SerializeToString,
                 response_deserializer=valence_dot_v1_dot_sentiment__pb2.StreamClassifyResponse.FromString,
                 _registered_method=True)
+        self.ClassifyDocument = channel.unary_unary(
+                '/valence.v1.SentimentService/ClassifyDocument',
+                request_serializer=valence_dot_v1_dot_sentiment__pb2.ClassifyDocumentRequest.SerializeToString,
+                response_deserializer=valence_dot_v1_dot_sentiment__pb2.ClassifyDocumentResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/valence.v1.SentimentService/GetModel',
                 request_serializer=valence_dot_v1_dot_sentiment__pb2.GetModelRequest.SerializeToString,
@@ -88,6 +93,14 @@ class SentimentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ClassifyDocument(self, request, context):
+        """The sentences of a text, each with its place and its sentiment, and the sentiment of the whole.
+        The call fails as a whole: an answer has every sentence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """The model that answers, the meaning of its labels, and the limits of a request.
         """
@@ -112,6 +125,11 @@ def add_SentimentServiceServicer_to_server(servicer, server):
                     servicer.StreamClassify,
                     request_deserializer=valence_dot_v1_dot_sentiment__pb2.StreamClassifyRequest.FromString,
                     response_serializer=valence_dot_v1_dot_sentiment__pb2.StreamClassifyResponse.SerializeToString,
+            ),
+            'ClassifyDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClassifyDocument,
+                    request_deserializer=valence_dot_v1_dot_sentiment__pb2.ClassifyDocumentRequest.FromString,
+                    response_serializer=valence_dot_v1_dot_sentiment__pb2.ClassifyDocumentResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -201,6 +219,33 @@ class SentimentService(object):
             '/valence.v1.SentimentService/StreamClassify',
             valence_dot_v1_dot_sentiment__pb2.StreamClassifyRequest.SerializeToString,
             valence_dot_v1_dot_sentiment__pb2.StreamClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/valence.v1.SentimentService/ClassifyDocument',
+            valence_dot_v1_dot_sentiment__pb2.ClassifyDocumentRequest.SerializeToString,
+            valence_dot_v1_dot_sentiment__pb2.ClassifyDocumentResponse.FromString,
             options,
             channel_credentials,
             insecure,

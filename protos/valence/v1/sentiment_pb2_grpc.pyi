@@ -67,6 +67,14 @@ class SentimentServiceStub:
     or with OK if the caller has sent everything.
     """
 
+    ClassifyDocument: grpc.UnaryUnaryMultiCallable[
+        valence.v1.sentiment_pb2.ClassifyDocumentRequest,
+        valence.v1.sentiment_pb2.ClassifyDocumentResponse,
+    ]
+    """The sentences of a text, each with its place and its sentiment, and the sentiment of the whole.
+    The call fails as a whole: an answer has every sentence.
+    """
+
     GetModel: grpc.UnaryUnaryMultiCallable[
         valence.v1.sentiment_pb2.GetModelRequest,
         valence.v1.sentiment_pb2.GetModelResponse,
@@ -100,6 +108,14 @@ class SentimentServiceAsyncStub:
     goes on. The server reads only as fast as it can answer and as the caller reads.
     A server that ends answers the texts in its queue, then closes the stream with UNAVAILABLE,
     or with OK if the caller has sent everything.
+    """
+
+    ClassifyDocument: grpc.aio.UnaryUnaryMultiCallable[
+        valence.v1.sentiment_pb2.ClassifyDocumentRequest,
+        valence.v1.sentiment_pb2.ClassifyDocumentResponse,
+    ]
+    """The sentences of a text, each with its place and its sentiment, and the sentiment of the whole.
+    The call fails as a whole: an answer has every sentence.
     """
 
     GetModel: grpc.aio.UnaryUnaryMultiCallable[
@@ -141,6 +157,16 @@ class SentimentServiceServicer(metaclass=abc.ABCMeta):
         goes on. The server reads only as fast as it can answer and as the caller reads.
         A server that ends answers the texts in its queue, then closes the stream with UNAVAILABLE,
         or with OK if the caller has sent everything.
+        """
+
+    @abc.abstractmethod
+    def ClassifyDocument(
+        self,
+        request: valence.v1.sentiment_pb2.ClassifyDocumentRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[valence.v1.sentiment_pb2.ClassifyDocumentResponse, collections.abc.Awaitable[valence.v1.sentiment_pb2.ClassifyDocumentResponse]]:
+        """The sentences of a text, each with its place and its sentiment, and the sentiment of the whole.
+        The call fails as a whole: an answer has every sentence.
         """
 
     @abc.abstractmethod

@@ -139,6 +139,7 @@ def _compiled(
     from valence_service.backends.compiled import LatencyForm, compile_model
     from valence_service.backends.openvino import OpenVinoClassifier
     from valence_service.backends.serving_form import find_serving_form
+    from valence_service.backends.token_reader import OffsetReader
 
     exits = exits_of(folder, source.exit_confidence)
     artifact = _artifact(source, folder, plan, exits)
@@ -178,7 +179,10 @@ def _compiled(
             return classifier(compiled(streams=1, threads=max(1, cores // replicas)), latency)
 
         return LoadedModel(
-            info, [classifier(throughput, latency) for _ in range(replicas)], new_classifier
+            info,
+            [classifier(throughput, latency) for _ in range(replicas)],
+            new_classifier,
+            OffsetReader(form.tokenizer),
         )
 
     return find_serving_form(artifact, load, name=folder.name)

@@ -13,6 +13,7 @@ from valence_service.backends.model_source import model_info
 from valence_service.backends.pipeline import PipelineClassifier, build_pipeline
 from valence_service.backends.self_check import SelfCheck, WrongAnswers
 from valence_service.backends.source import ModelUnusable, check_unchanged
+from valence_service.backends.token_reader import OffsetReader
 from valence_service.backends.unknown_tokens import UnknownTokens
 from valence_service.core.classifier import LoadedModel
 
@@ -59,7 +60,8 @@ def load_pipelines(
         return read(one_by_one=first.one_by_one)
 
     others = [read(one_by_one=first.one_by_one) for _ in range(replicas - 1)]
-    return LoadedModel(first.info, [first, *others], new_classifier)
+    reader = OffsetReader.of_transformers(first.pipeline.tokenizer)
+    return LoadedModel(first.info, [first, *others], new_classifier, reader)
 
 
 def _checked(classifier: PipelineClassifier) -> PipelineClassifier:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from valence_service.core.document import TokenReader
     from valence_service.core.sentiment import ModelInfo, Sentiment
 
 
@@ -58,3 +59,5 @@ class LoadedModel:
     It replaces a replica that hangs or stays broken. It blocks and may raise anything, and runs in
     the thread that will use the classifier, while other replicas compute.
     """
+    reader: TokenReader | None = None
+    """Tells where tokens stand; None where the model's tokenizer does not."""

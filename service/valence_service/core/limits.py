@@ -12,3 +12,5 @@ class Limits:
     max_text_bytes: int
     max_batch_texts: int
     max_id_bytes: int = 256
+    max_document_bytes: int = 65536
+    max_sentences: int = 800

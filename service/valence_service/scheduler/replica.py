@@ -150,7 +150,7 @@ class Replica:
         self._thread = _new_thread()
 
     def _submit(self, function: Callable[[], T]) -> Future[T]:
-        self._work = work = self._thread.submit(_guarded, function)
+        self._work = work = self._thread.submit(guarded, function)
         return work
 
     async def _wait(self, work: Future[T], limit_seconds: float) -> T:
@@ -180,7 +180,7 @@ def _classify(classifier: Classifier, texts: list[str]) -> list[Sentiment]:
     return list(classifier.classify(texts))
 
 
-def _guarded(function: Callable[[], T]) -> T:
+def guarded(function: Callable[[], T]) -> T:
     """Run a function in the replica's thread; raise only what a future can carry."""
     try:
         return function()

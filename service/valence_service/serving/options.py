@@ -11,6 +11,16 @@ class Overlength(enum.Enum):
 
     TRUNCATE = enum.auto()
     REJECT = enum.auto()
+    WINDOWS = enum.auto()
+    """Read the whole text, in overlapping windows."""
+
+
+class OffsetUnit(enum.Enum):
+    """What the offsets of a sentence count."""
+
+    CODE_POINTS = enum.auto()
+    UTF8_BYTES = enum.auto()
+    UTF16_UNITS = enum.auto()
 
 
 class Order(enum.Enum):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from valence_service.core.errors import Starting
+from valence_service.core.errors import InvalidField, Starting
 
 if TYPE_CHECKING:
     from valence_service.core.errors import Unavailable
     from valence_service.core.sentiment import ModelInfo
     from valence_service.scheduler.batcher import Batcher
+    from valence_service.serving.division import Divider
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,23 @@ class ServedModel:
 
     info: ModelInfo
     batcher: Batcher
+    divider: Divider | None = None
+    """Divides long texts; None where the model's tokenizer does not tell where tokens stand."""
+
+    def close(self) -> None:
+        """Divide no more texts. The batcher closes by itself, within a time."""
+        if self.divider is not None:
+            self.divider.close()
+
+    def divide(self, field: str) -> Divider:
+        """Return what divides texts. Raise InvalidField, naming the field, where nothing can."""
+        if self.divider is None:
+            raise InvalidField(
+                field,
+                f"{self.info.name} cannot read texts in parts: its tokenizer does not tell where "
+                "tokens stand; ask for OVERLENGTH_TRUNCATE",
+            )
+        return self.divider
 
 
 class Registry:

@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from valence_service.core.errors import InvalidField
+from valence_service.serving.documents import answer_document
+from valence_service.serving.long_texts import answer_whole
 from valence_service.serving.options import Overlength
 from valence_service.serving.registry import Registry
 from valence_service.serving.stream import Stream
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from valence_service.core.errors import Unavailable
     from valence_service.core.limits import Limits
     from valence_service.core.sentiment import Answer, ModelInfo
+    from valence_service.serving.documents import Document
+    from valence_service.serving.options import OffsetUnit
     from valence_service.serving.registry import ServedModel
+    from valence_service.serving.windows import WindowSize
 
     Result: TypeAlias = Answer | Exception
     """An answer, or why this text has none."""
@@ -78,12 +83,23 @@ class SentimentService:
         """Return the model that answers. Raise Unavailable where none does."""
         return self._registry.ready().info
 
+    def windows(self) -> WindowSize | None:
+        """Return the windows that the model reads long texts in; None where it cannot."""
+        divider = self._registry.ready().divider
+        return divider.size if divider else None
+
     async def classify(self, call: CallScope, text: str, overlength: Overlength) -> Answer:
         """Answer one text. Raise ValenceError where there is no answer."""
         model = self._registry.ready()
         check_text(text, "text", self.limits)
-        (future,) = model.batcher.submit([text], deadline=call.deadline)
-        answer = await future
+        if overlength is Overlength.WINDOWS:
+            (result,) = await answer_whole(model, {"text": text}, "text", deadline=call.deadline)
+            if isinstance(result, Exception):
+                raise result
+            answer = result
+        else:
+            (future,) = model.batcher.submit([text], deadline=call.deadline)
+            answer = await future
         call.timings = (answer.timings,)
         if overlength is Overlength.REJECT:
             check_length(answer.sentiment, "text", model.info.max_tokens)
@@ -96,10 +112,19 @@ class SentimentService:
         model = self._registry.ready()
         check_batch(len(texts), self.limits)
         errors = [self._error(text, f"texts[{index}]") for index, text in enumerate(texts)]
-        good = [text for text, error in zip(texts, errors, strict=True) if error is None]
-        answers = await asyncio.gather(
-            *model.batcher.submit(good, deadline=call.deadline), return_exceptions=True
-        )
+        good = {
+            f"texts[{index}]": text
+            for index, (text, error) in enumerate(zip(texts, errors, strict=True))
+            if error is None
+        }
+        answers: Sequence[Answer | BaseException]
+        if overlength is Overlength.WINDOWS:
+            answers = await answer_whole(model, good, "texts", deadline=call.deadline)
+        else:
+            answers = await asyncio.gather(
+                *model.batcher.submit(list(good.values()), deadline=call.deadline),
+                return_exceptions=True,
+            )
         results = list(_merge(errors, answers))
         call.timings = [r.timings for r in results if not isinstance(r, Exception)]
         if overlength is Overlength.REJECT:
@@ -110,6 +135,13 @@ class SentimentService:
                 except InvalidField as error:
                     results[index] = error
         return results
+
+    async def classify_document(self, call: CallScope, text: str, unit: OffsetUnit) -> Document:
+        """Answer a document. Raise ValenceError where there is no answer."""
+        model = self._registry.ready()
+        document = await answer_document(model, text, unit, self.limits, deadline=call.deadline)
+        call.timings = (document.timings,)
+        return document
 
     def stream(self, call: CallScope) -> Stream:
         """Begin a stream; the transport must close it with ``async with``."""

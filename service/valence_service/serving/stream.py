@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from valence_service.core.errors import MalformedMessage, ValenceError
 from valence_service.scheduler.queue import Flow
+from valence_service.serving.long_texts import submit_whole
 from valence_service.serving.options import Order, Overlength, StreamOptions
 from valence_service.serving.validation import check_id, check_length, check_text
 
@@ -133,7 +134,7 @@ class Stream:
                 return
             request = read(message)
             if isinstance(request, MalformedMessage):
-                self._due.put_nowait(_Pending("", request))
+                self._due.put_nowait(_Pending(request.request_id, request))
                 continue
             if first:
                 self._options = read_options(message)
@@ -152,9 +153,15 @@ class Stream:
         try:
             check_id(request.id, self._limits)
             check_text(request.text, "text", self._limits)
-            answer = await self._model.batcher.submit_wait(
-                request.text, self._flow, deadline=self._deadline
-            )
+            if self._options.overlength is Overlength.WINDOWS:
+                submitting = submit_whole(
+                    self._model, request.text, self._flow, deadline=self._deadline
+                )
+            else:
+                submitting = self._model.batcher.submit_wait(
+                    request.text, self._flow, deadline=self._deadline
+                )
+            answer = await submitting
         except ValenceError as error:
             self._due.put_nowait(_Pending(request.id, error))
             return

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
 from valence_service.core.errors import InvalidField
+from valence_service.core.text import is_blank
 
 if TYPE_CHECKING:
     from valence_service.core.limits import Limits
     from valence_service.core.sentiment import Sentiment
 
 
-# Letters and a symbol that Unicode draws as nothing: fillers of Hangul, and Braille's blank.
-_EMPTY_GLYPHS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-
-
-def is_blank(text: str) -> bool:
-    """Return whether a text shows nothing that a model could read.
-
-    White space, control and format characters (zero-width ones), and marks without a letter show
-    nothing. Characters of a newer Unicode than this Python's may show something.
-    """
-    # The first character decides for most texts. A set makes short work of many of one kind.
-    return not _shows(text[:1]) and not any(map(_shows, set(text)))
-
-
-def _shows(character: str) -> bool:
-    if not character or character in _EMPTY_GLYPHS:
-        return False
-    category = unicodedata.category(character)
-    return category not in ("Cc", "Cf") and category[0] not in "ZM"
-
-
 def check_text(text: str, field: str, limits: Limits) -> None:
     """Refuse a text that is blank or too large."""
+    _check_text(text, field, limits.max_text_bytes)
+
+
+def check_document(text: str, limits: Limits) -> None:
+    """Refuse a document that is blank or too large."""
+    _check_text(text, "text", limits.max_document_bytes)
+
+
+def _check_text(text: str, field: str, max_bytes: int) -> None:
     if not text or text.isspace():
         raise InvalidField(field, "is empty or only white space")
     if is_blank(text):
@@ -46,8 +34,8 @@ def check_text(text: str, field: str, limits: Limits) -> None:
     except UnicodeEncodeError:
         # JSON can write one; protobuf cannot.
         raise InvalidField(field, "has a lone surrogate, which is no character") from None
-    if size > limits.max_text_bytes:
-        raise InvalidField(field, f"has {size} bytes, over the limit of {limits.max_text_bytes}")
+    if size > max_bytes:
+        raise InvalidField(field, f"has {size} bytes, over the limit of {max_bytes}")
 
 
 def check_batch(texts: int, limits: Limits) -> None:
@@ -77,5 +65,5 @@ def check_length(sentiment: Sentiment, field: str, max_tokens: int) -> None:
         raise InvalidField(
             field,
             f"has {sentiment.tokens_total} tokens, over the limit of {max_tokens}: "
-            "shorten it, or ask for OVERLENGTH_TRUNCATE",
+            "shorten it, or ask for OVERLENGTH_TRUNCATE or OVERLENGTH_WINDOWS",
         )

@@ -9,7 +9,7 @@ from valence.v1 import sentiment_pb2 as pb
 
 from valence_service.core.errors import InvalidField
 from valence_service.core.sentiment import Polarity
-from valence_service.serving.options import Order, Overlength
+from valence_service.serving.options import OffsetUnit, Order, Overlength
 from valence_service.transports.status import item_status
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from valence_service.core.limits import Limits
     from valence_service.core.sentiment import Answer, ModelInfo, Sentiment, Timings
+    from valence_service.serving.documents import Document
+    from valence_service.serving.service import SentimentService
+    from valence_service.serving.windows import WindowSize
 
     Meaning = TypeVar("Meaning")
 
@@ -31,6 +34,13 @@ _OVERLENGTHS: dict[int, Overlength] = {
     pb.OVERLENGTH_UNSPECIFIED: Overlength.TRUNCATE,
     pb.OVERLENGTH_TRUNCATE: Overlength.TRUNCATE,
     pb.OVERLENGTH_REJECT: Overlength.REJECT,
+    pb.OVERLENGTH_WINDOWS: Overlength.WINDOWS,
+}
+_OFFSET_UNITS: dict[int, OffsetUnit] = {
+    pb.OFFSET_UNIT_UNSPECIFIED: OffsetUnit.CODE_POINTS,
+    pb.OFFSET_UNIT_CODE_POINTS: OffsetUnit.CODE_POINTS,
+    pb.OFFSET_UNIT_UTF8_BYTES: OffsetUnit.UTF8_BYTES,
+    pb.OFFSET_UNIT_UTF16_UNITS: OffsetUnit.UTF16_UNITS,
 }
 _ORDERS: dict[int, Order] = {
     pb.ORDER_UNSPECIFIED: Order.REQUEST,
@@ -49,6 +59,11 @@ def read_order(value: int, field: str) -> Order:
     return _known(_ORDERS, value, field, pb.Order.keys())
 
 
+def read_offset_unit(value: int) -> OffsetUnit:
+    """Return what offsets count. Raise InvalidField for an unknown value."""
+    return _known(_OFFSET_UNITS, value, "offset_unit", pb.OffsetUnit.keys())
+
+
 def _known(
     meanings: Mapping[int, Meaning], value: int, field: str, names: Sequence[str]
 ) -> Meaning:
@@ -60,7 +75,8 @@ def _known(
 class Replies:
     """Makes the replies of one model. A reply that cannot be made is a fault of the service."""
 
-    def __init__(self, info: ModelInfo, limits: Limits) -> None:
+    def __init__(self, info: ModelInfo, limits: Limits, windows: WindowSize | None) -> None:
+        """Take the model's facts; windows are those that it reads long texts in, if it can."""
         self.info = info
         self._ref = pb.ModelRef(name=info.name, revision=info.revision)
         self.model = pb.Model(
@@ -79,13 +95,23 @@ class Replies:
                 max_tokens=info.max_tokens,
                 max_batch_texts=limits.max_batch_texts,
                 max_id_bytes=limits.max_id_bytes,
+                max_sentences=limits.max_sentences,
+                max_document_bytes=limits.max_document_bytes,
             ),
+            windows=pb.Windows(tokens=windows.max_tokens, stride=windows.stride)
+            if windows
+            else None,
             engine=info.engine,
             precision=info.precision,
             device=info.device,
             engine_reason=info.engine_reason,
             layers=info.layers,
         )
+
+    @classmethod
+    def of(cls, service: SentimentService) -> Replies:
+        """Return what makes the replies of the model that answers now. Raise Unavailable."""
+        return cls(service.model(), service.limits, service.windows())
 
     def sentiment(self, sentiment: Sentiment) -> pb.Sentiment:
         """Return the message of a sentiment."""
@@ -116,6 +142,19 @@ class Replies:
         """Return the reply of BatchClassify: an item for each result, in order."""
         return pb.BatchClassifyResponse(
             results=[self._item(result) for result in results], timings=_timings(timings)
+        )
+
+    def document(self, document: Document) -> pb.ClassifyDocumentResponse:
+        """Return the reply of ClassifyDocument."""
+        return pb.ClassifyDocumentResponse(
+            document=self.sentiment(document.sentiment),
+            sentences=[
+                pb.Sentence(begin=span.begin, end=span.end, sentiment=self.sentiment(sentiment))
+                for span, sentiment in document.sentences
+            ],
+            mixed=document.mixed,
+            windows=document.windows,
+            timings=_timings([document.timings]),
         )
 
     def _item(self, result: Answer | Exception) -> pb.BatchClassifyResult:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from valence.v1 import sentiment_pb2 as pb
 
 from valence_service.core.call import current_call
-from valence_service.transports.messages import Replies, read_overlength
+from valence_service.transports.messages import Replies, read_offset_unit, read_overlength
 from valence_service.transports.unary import UnaryMethod
 
 if TYPE_CHECKING:
@@ -38,6 +38,13 @@ class UnaryMethods:
                 admit=ready,
             ),
             UnaryMethod(
+                "ClassifyDocument",
+                self.classify_document,
+                pb.ClassifyDocumentRequest,
+                pb.ClassifyDocumentResponse,
+                admit=ready,
+            ),
+            UnaryMethod(
                 "GetModel", self.get_model, pb.GetModelRequest, pb.GetModelResponse, admit=ready
             ),
         )
@@ -56,6 +63,15 @@ class UnaryMethods:
         results = await self._service.classify_batch(call, request.texts, overlength)
         return replies.batch(results, call.timings)
 
+    async def classify_document(
+        self, request: pb.ClassifyDocumentRequest
+    ) -> pb.ClassifyDocumentResponse:
+        """Answer a document."""
+        replies = self.replies()
+        unit = read_offset_unit(request.offset_unit)
+        document = await self._service.classify_document(current_call(), request.text, unit)
+        return replies.document(document)
+
     async def get_model(self, _: pb.GetModelRequest) -> pb.GetModelResponse:
         """Say which model answers, and what a request may hold."""
         return pb.GetModelResponse(model=self.replies().model)
@@ -64,5 +80,5 @@ class UnaryMethods:
         """Return what makes the replies of the model that answers now. Raise Unavailable."""
         info = self._service.model()
         if self._last_replies is None or self._last_replies.info is not info:
-            self._last_replies = Replies(info, self._service.limits)
+            self._last_replies = Replies.of(self._service)
         return self._last_replies

@@ -22,10 +22,11 @@ from valence_service.transports.unary import UnaryService
 
 from tests.support.classifier import EchoClassifier
 from tests.support.stubs import async_stub
+from tests.support.words import word_divider
 
 WINDOW_TEXTS = 8
 QUEUE_TEXTS = 16
-LIMITS = Limits(max_text_bytes=100, max_batch_texts=4)
+LIMITS = Limits(max_text_bytes=100, max_batch_texts=4, max_document_bytes=400, max_sentences=8)
 
 
 @dataclass
@@ -50,6 +51,8 @@ async def started(
     telemetry: Telemetry | None = None,
     observer: Observer | None = None,
     classifier: type[EchoClassifier] = EchoClassifier,
+    divides: bool = True,
+    queue_texts: int = QUEUE_TEXTS,
     authenticator: Authenticator | None = None,
     public_health: bool = True,
     services: Callable[[SentimentService, Readiness], Sequence[UnaryService]] = lambda *_: (),
@@ -72,11 +75,11 @@ async def started(
         [echo],
         max_batch_texts=4,
         max_batch_tokens=400,
-        max_queue_texts=QUEUE_TEXTS,
+        max_queue_texts=queue_texts,
         observer=observer,
     )
     if opened:
-        sentiment.open(ServedModel(echo.info, batcher))
+        sentiment.open(ServedModel(echo.info, batcher, word_divider() if divides else None))
         readiness.set(serving=True)
     async with grpc.aio.insecure_channel(address) as channel:
         stub = async_stub(channel)

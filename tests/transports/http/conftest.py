@@ -17,6 +17,7 @@ from valence_service.serving.service import SentimentService
 from valence_service.transports.http.transport import HttpTransport
 
 from tests.support.classifier import EchoClassifier
+from tests.support.words import WordClassifier, word_divider
 from tests.transports.grpc.conftest import LIMITS, QUEUE_TEXTS, WINDOW_TEXTS
 
 CONNECT = "/valence.v1.SentimentService"
@@ -43,19 +44,23 @@ class Service:
 
 @asynccontextmanager
 async def started(
-    *, opened: bool = True, telemetry: Telemetry | None = None, origins: tuple[str, ...] = ()
+    *,
+    opened: bool = True,
+    telemetry: Telemetry | None = None,
+    origins: tuple[str, ...] = (),
+    documents: bool = False,
 ) -> AsyncIterator[Service]:
     sentiment = SentimentService(LIMITS, window_texts=WINDOW_TEXTS)
     readiness = Readiness()
     transport = HttpTransport(sentiment, readiness, telemetry or Telemetry(), origins=origins)
     address = transport.listen("127.0.0.1", 0)
     await transport.start()
-    classifier = EchoClassifier()
+    classifier = WordClassifier() if documents else EchoClassifier()
     batcher = Batcher(
         [classifier], max_batch_texts=4, max_batch_tokens=400, max_queue_texts=QUEUE_TEXTS
     )
     if opened:
-        sentiment.open(ServedModel(classifier.info, batcher))
+        sentiment.open(ServedModel(classifier.info, batcher, word_divider()))
         readiness.set(serving=True)
     async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as http:
         yield Service(address, http, transport, sentiment, readiness, classifier, batcher)

@@ -49,6 +49,35 @@ async def test_hugging_faces_form(service: Service) -> None:
     assert (await service.post("/models/echo", top)).json() == [scores[:1]]
 
 
+async def test_a_document_in_plain_json_and_in_connects() -> None:
+    text = "👨‍👩‍👧 good good. \r\nbad!"
+    async with started(documents=True) as service:
+        units = {"code_points": 4, "utf8_bytes": 1, "utf16_units": 2}
+        encodings = {"code_points": "utf-32-le", "utf8_bytes": "utf-8", "utf16_units": "utf-16-le"}
+        for unit, unit_bytes in units.items():
+            request = {"text": text, "offset_unit": unit}
+            document = (await service.post("/v1/document", request)).json()
+            data = text.encode(encodings[unit])
+            cut = [
+                data[unit_bytes * each["begin"] : unit_bytes * each["end"]].decode(encodings[unit])
+                for each in document["sentences"]
+            ]
+            assert cut == ["👨‍👩‍👧 good good.", "bad!"]
+        plain = (await service.post("/v1/document", {"text": text})).json()
+        connect = await service.post(f"{CONNECT}/ClassifyDocument", {"text": text})
+        # Connect leaves out what has its default value.
+        same = connect.json()["sentences"][1]["sentiment"].items()
+        assert same <= plain["sentences"][1]["sentiment"].items()
+        assert [each["sentiment"]["polarity"] for each in plain["sentences"]] == [
+            "POLARITY_POSITIVE",
+            "POLARITY_NEGATIVE",
+        ]
+        assert (plain["document"]["truncated"], plain["windows"]) == (False, 1)
+        assert 0 < plain["mixed"] <= 1
+        wrong = await service.post("/v1/document", {"text": text, "offset_unit": "words"})
+        assert "code_points, utf8_bytes, utf16_units" in wrong.json()["message"]
+
+
 async def test_connects_form(service: Service) -> None:
     response = await service.post(f"{CONNECT}/Classify", {"text": "good", "overlength": 1})
     sentiment = response.json()["sentiment"]
@@ -101,7 +130,15 @@ async def test_one_bad_text_fails_the_call_of_hugging_faces_form(service: Servic
     none = await service.post("/models/echo", {"inputs": []})
     assert none.json()["message"].startswith("inputs: is empty")
     assert (await service.post("/models/echo", {})).json()["message"] == "inputs: is missing"
-    for parameters in ({"top_k": 0}, {"top_k": True}, {"function_to_apply": "sigmoid"}, 3):
+    wrong: tuple[object, ...] = (
+        {"top_k": 0},
+        {"top_k": True},
+        {"function_to_apply": "no"},
+        3,
+        [],
+        "",
+    )
+    for parameters in wrong:
         request = {"inputs": "good", "parameters": parameters}
         response = await service.post("/models/echo", request)
         assert response.status_code == 400
@@ -193,7 +230,7 @@ async def test_every_answer_has_the_calls_id(service: Service) -> None:
 async def test_a_path_that_is_not_here(service: Service) -> None:
     missing = await service.http.get("/missing")
     assert missing.status_code == 404
-    assert "/analyze" in missing.json()["message"]
+    assert "/analyze, /models/{name}, " in missing.json()["message"]
     wrong = await service.http.get("/analyze")
     assert (wrong.headers["allow"], wrong.json()["message"]) == ("POST", "/analyze takes POST")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "unimplemented")

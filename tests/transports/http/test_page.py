@@ -130,6 +130,27 @@ def test_a_text(page: Page, url: str) -> None:
     expect(page.locator("#status")).to_contain_text(f"{answer['label']}, score")
 
 
+def test_the_sentences_of_a_text_are_in_colour_in_their_place(page: Page, url: str) -> None:
+    text = "👨‍👩‍👧 <b>lovely</b>!\nNever again.  "
+    opened(page, url)
+    page.get_by_label("Text", exact=True).fill(text)
+    page.get_by_label("Show each sentence").check()
+    page.keyboard.press("Control+Enter")
+
+    sentences = page.locator(".sentence")
+    expect(sentences).to_have_count(2)
+    assert sentences.all_inner_texts() == ["👨‍👩‍👧 <b>lovely</b>!", "Never again."]
+    assert page.locator(".document").evaluate("(each) => each.textContent") == text
+    answer = page.request.post(f"{url}v1/document", data={"text": text}).json()
+    for shown, told in zip(sentences.all(), answer["sentences"], strict=True):
+        sentiment = told["sentiment"]
+        assert f"{sentiment['label']} {sentiment['score']:.3f}" in str(shown.get_attribute("title"))
+    expect(page.locator(".answer-label")).to_have_text(answer["document"]["label"])
+    # Lines are texts of their own, and have no sentences.
+    page.get_by_label("Each line is a text").check()
+    expect(page.get_by_label("Show each sentence")).to_be_hidden()
+
+
 def test_how_much_of_a_text_the_model_read(page: Page, url: str) -> None:
     def add(route: Route) -> None:
         answer = route.fetch().json()
@@ -332,7 +353,7 @@ def test_the_keyboard_is_enough(page: Page, url: str) -> None:
     opened(page, url)
     focused = "document.activeElement"
     ids = []
-    for _ in range(6):
+    for _ in range(7):
         ids.append(page.evaluate(f"{focused}.id || {focused}.localName"))
         outline = page.evaluate(
             f"getComputedStyle({focused}.id === 'file' ? {focused}.nextSibling : {focused})"
@@ -340,11 +361,11 @@ def test_the_keyboard_is_enough(page: Page, url: str) -> None:
         )
         assert outline == "solid", ids
         page.keyboard.press("Tab")
-    assert ids == ["text", "by-line", "file", "send", "summary", "a"]
+    assert ids == ["text", "by-line", "by-sentence", "file", "send", "summary", "a"]
 
     page.get_by_label("Text", exact=True).focus()
     page.keyboard.type("good")
-    for _ in range(3):
+    for _ in range(4):
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator(".answer-label")).to_be_visible()

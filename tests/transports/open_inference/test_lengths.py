@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from valence_service.core.errors import InvalidField
 from valence_service.core.limits import Limits
-from valence_service.serving.validation import is_blank
+from valence_service.core.text import is_blank
 from valence_service.transports.open_inference import open_inference_pb2 as pb
 from valence_service.transports.open_inference.inputs import read_texts
 

@@ -162,13 +162,14 @@ def _contract(service: SentimentService, wrapper: Wrapper) -> dict[str, Any]:
 
 
 def _options(limits: Limits, connections: ConnectionLimits) -> list[tuple[str, int]]:
-    # Well above every batch within the limits, so that a batch that is too large gets an error that
+    # Well above every request within the limits, so that one that is too large gets an error that
     # names the limit; gRPC's own names nothing, and ends a stream.
     largest_batch = 2 * limits.max_batch_texts * (limits.max_text_bytes + 16)
+    largest_request = max(largest_batch, 2 * limits.max_document_bytes)
     return [
         (
             "grpc.max_receive_message_length",
-            min(MOST_MESSAGE_BYTES, max(LEAST_MESSAGE_BYTES, largest_batch)),
+            min(MOST_MESSAGE_BYTES, max(LEAST_MESSAGE_BYTES, largest_request)),
         ),
         # Refusing may begin at the first, and must at the second.
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),

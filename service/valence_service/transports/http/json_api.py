@@ -5,12 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.json_format import MessageToDict
 from starlette.responses import JSONResponse
+from valence.v1 import sentiment_pb2 as pb
 
 from valence_service.core.errors import InvalidField, UnknownModel
 from valence_service.serving.options import Overlength
 from valence_service.transports.http.errors import BadBody
-from valence_service.transports.http.json_text import parse_object, shown
+from valence_service.transports.http.json_text import parse_object, shown, value_named
+from valence_service.transports.messages import Replies, read_offset_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +38,17 @@ class JsonApi:
         answer = await self._service.classify(call, text, Overlength.TRUNCATE)
         top = answer.sentiment.scores[0]
         return JSONResponse({"label": top.label, "score": top.score})
+
+    async def document(self, call: HttpCall, body: bytes, _: Scope) -> Response:
+        """Answer ``{"text": "…", "offset_unit": "utf8_bytes"}`` with the reply in proto3's JSON."""
+        request = _object(call, body, self._service.limits.max_batch_texts)
+        text = _text(request, "text")
+        name = _string(request.get("offset_unit", "code_points"), "offset_unit")
+        unit = read_offset_unit(value_named(pb.OffsetUnit, "offset_unit", name))
+        replies = Replies.of(self._service)
+        document = await self._service.classify_document(call, text, unit)
+        message = replies.document(document)
+        return JSONResponse(MessageToDict(message, always_print_fields_with_no_presence=True))
 
     async def infer(self, call: HttpCall, body: bytes, scope: Scope) -> Response:
         """Answer ``{"inputs": "…"}``, or a list of texts, with every label of each text."""
@@ -98,7 +112,9 @@ def _string(value: object, field: str) -> str:
 
 def _top_k(request: dict[str, Any]) -> int | None:
     """Return how many labels are asked for. Raise InvalidField for parameters of another effect."""
-    parameters = request.get("parameters") or {}
+    parameters = request.get("parameters")
+    if parameters is None:
+        return None
     if not isinstance(parameters, dict):
         raise InvalidField("parameters", "is not a JSON object")
     for name, value in parameters.items():

@@ -10,6 +10,7 @@ import re
 from itertools import islice
 from typing import Any, NoReturn
 
+from valence_service.core.errors import InvalidField
 from valence_service.transports.http.errors import BadBody
 
 MAX_SHOWN_CHARACTERS = 80
@@ -41,6 +42,19 @@ def parse_json(data: bytes | bytearray, what: str) -> Any:
 def shown(text: str) -> str:
     """Return a client's text as a message can hold it: quoted, and not too long."""
     return ascii(text[:MAX_SHOWN_CHARACTERS])
+
+
+def value_named(enum: Any, field: str, name: str) -> int:
+    """Return the number of an enum's value, named without the enum: ``reject``.
+
+    Raise InvalidField for an unknown name.
+    """
+    values: dict[str, int] = dict(enum.items())
+    prefix = f"{field.upper()}_"
+    if (number := values.get(prefix + name.upper())) is not None:
+        return number
+    known = ", ".join(value.removeprefix(prefix).lower() for value in values)
+    raise InvalidField(field, f"{shown(name)} is none of {known}")
 
 
 class _RepeatedKey(Exception):

@@ -126,6 +126,7 @@ class _Server(uvicorn.Server):
 
 
 def _max_body_bytes(limits: Limits) -> int:
-    """Return a size above every batch within the limits, unless most of it is escapes."""
+    """Return a size above every request within the limits, unless most of it is escapes."""
     largest_batch = 2 * limits.max_batch_texts * (limits.max_text_bytes + 16)
-    return min(MOST_BODY_BYTES, max(LEAST_BODY_BYTES, largest_batch))
+    largest_document = 2 * limits.max_document_bytes
+    return min(MOST_BODY_BYTES, max(LEAST_BODY_BYTES, largest_batch, largest_document))

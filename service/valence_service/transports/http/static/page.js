@@ -2,7 +2,7 @@
 
 import { call, ServiceError, textError } from "./api.js";
 import { byId, make, makeSnippet } from "./dom.js";
-import { makeAnswer, makeError, makeSummary, makeTable, milliseconds } from "./results.js";
+import { makeAnswer, makeDocument, makeError, makeSummary, makeTable, milliseconds } from "./results.js";
 import { MAX_TEXTS, snippets } from "./snippets.js";
 import { FileError, lines, readFile } from "./texts.js";
 
@@ -25,9 +25,19 @@ function texts() {
   return byId("by-line").checked ? lines(text.value) : [text.value];
 }
 
+/** Sentences are of one text, and of a server that knows them. */
+function showChoices() {
+  byId("by-sentence-row").hidden = Boolean(file) || byId("by-line").checked || !model?.windows;
+}
+
+function bySentence() {
+  return byId("by-sentence").checked && !byId("by-sentence-row").hidden;
+}
+
 function showFile() {
   byId("typed").hidden = Boolean(file);
   byId("by-line-row").hidden = Boolean(file);
+  showChoices();
   byId("chosen").hidden = !file;
   if (file) {
     const all = texts();
@@ -74,6 +84,7 @@ async function loadModel() {
   }
   const engine = `${model.engine} ${model.precision} on ${model.device}`;
   showModel("ready", `${model.name} · ${engine} · reads ${model.limits.maxTokens} tokens of a text`);
+  showChoices();
   byId("model").title = `revision ${model.revision}`;
 }
 
@@ -105,9 +116,12 @@ async function callPatiently(method, request, signal) {
 
 async function classifyOne(only, signal) {
   const begin = performance.now();
-  const answer = await call("Classify", { text: only }, { token: token(), signal });
+  const whole = bySentence();
+  const request = whole ? { text: only, offsetUnit: "OFFSET_UNIT_UTF16_UNITS" } : { text: only };
+  const reply = await call(whole ? "ClassifyDocument" : "Classify", request, { token: token(), signal });
   const took = milliseconds((performance.now() - begin) / 1e3);
-  byId("result").replaceChildren(makeAnswer(answer, model));
+  const answer = whole ? { sentiment: reply.document, timings: reply.timings } : reply;
+  byId("result").replaceChildren(makeAnswer(answer, model), ...(whole ? [makeDocument(reply, only)] : []));
   const { label, score = 0 } = answer.sentiment;
   byId("status").replaceChildren(`Answered in ${took}`, make("span", { class: "hidden" }, `: ${label}, score ${score.toFixed(3)}`));
   if (answer.sentiment.model?.revision !== model.revision) loadModel(); // the server has another one
@@ -189,7 +203,7 @@ function showSnippets() {
   const all = texts();
   const note = all.length > MAX_TEXTS ? make("p", { class: "quiet" }, `With the first ${MAX_TEXTS} texts.`) : undefined;
   byId("snippets").replaceChildren(...(note ? [note] : []),
-    ...snippets(all, { token: token() }).map(([title, code]) => makeSnippet(title, code)));
+    ...snippets(all, { token: token(), whole: bySentence() }).map(([title, code]) => makeSnippet(title, code)));
 }
 
 // --- Events ---
@@ -206,7 +220,9 @@ byId("form").addEventListener("keydown", (event) => {
   byId("form").requestSubmit();
 });
 text.addEventListener("input", showSnippets);
-byId("by-line").addEventListener("change", showSnippets);
+for (const choice of ["by-line", "by-sentence"]) {
+  byId(choice).addEventListener("change", () => (showChoices(), showSnippets()));
+}
 byId("request").addEventListener("toggle", showSnippets);
 byId("token").addEventListener("change", loadModel);
 byId("stop").addEventListener("click", () => running?.abort());

@@ -57,6 +57,25 @@ export function makeAnswer({ sentiment, timings = {} }, model) {
   return card;
 }
 
+/** Make the text of a document, its sentences in colour. Each tells its score to whoever points at it. */
+export function makeDocument({ sentences = [], mixed, windows = 0 }, text) {
+  const parts = [];
+  let at = 0;
+  for (const { begin = 0, end = 0, sentiment } of sentences) {
+    const { label = "", score = 0, polarity, valence } = sentiment;
+    const told = `${label} ${score.toFixed(3)}${valence === undefined ? "" : `, valence ${signed(valence)}`}`;
+    parts.push(text.slice(at, begin), make("span", {
+      class: `sentence ${side(polarity)}`, tabindex: "0", title: told, "aria-description": told,
+      "--strength": `${Math.round(Math.abs(valence ?? 0) * 40)}%`,
+    }, text.slice(begin, end)));
+    at = end;
+  }
+  const card = make("div", { class: "card" }, make("h2", {}, "Each sentence"),
+    make("p", { class: "document" }, ...parts, text.slice(at)));
+  card.append(facts([["Sentences", sentences.length], ["Mixed", mixed?.toFixed(2)], ["Windows read", windows]]));
+  return card;
+}
+
 function makeScale(valence) {
   const label = `Valence ${signed(valence)} on a scale from −1, negative, to 1, positive`;
   return make("div", { class: "scale" },

@@ -3,9 +3,9 @@
 export const MAX_TEXTS = 3;
 
 /** Return the request as pairs of title and code. It has the first texts only. */
-export function snippets(texts, { token }) {
+export function snippets(texts, { token, whole }) {
   const shown = texts.slice(0, MAX_TEXTS);
-  const method = texts.length > 1 ? "BatchClassify" : "Classify";
+  const method = texts.length > 1 ? "BatchClassify" : whole ? "ClassifyDocument" : "Classify";
   const request = JSON.stringify(texts.length > 1 ? { texts: shown } : { text: shown[0] ?? "" });
   const tls = location.protocol === "https:";
   const header = token ? '-H "authorization: Bearer $VALENCE_TOKEN" ' : "";
@@ -17,7 +17,7 @@ export function snippets(texts, { token }) {
   const body =
     texts.length > 1
       ? `    for sentiment in client.classify_batch(${JSON.stringify(shown)}):\n        print(sentiment)`
-      : `    print(client.classify(${JSON.stringify(shown[0] ?? "")}))`;
+      : `    print(client.${whole ? "classify_document" : "classify"}(${JSON.stringify(shown[0] ?? "")}))`;
   return [
     ["curl", `curl ${quoted(url)} \\\n  -H 'content-type: application/json' \\\n  ${header}-d ${quoted(request)}`],
     ["Python", `${first}from valence_client import Client\n\nwith Client("${host}"${options}) as client:\n${body}`],

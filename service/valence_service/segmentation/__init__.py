@@ -1,0 +1,1 @@
+"""Divides a text into sentences."""

@@ -1,0 +1,82 @@
+"""Divides texts into windows and sentences, in a thread of its own: the event loop goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from valence_service.core.errors import InvalidField, ModelFailed, ValenceError
+from valence_service.process import compute_thread
+from valence_service.scheduler.replica import guarded
+from valence_service.serving.windows import WindowSize, plan_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from valence_service.core.document import Segmenter, Span, TokenReader
+    from valence_service.serving.windows import WindowPlan
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPlan:
+    """The parts of a document that the model reads."""
+
+    sentences: Sequence[Span]
+    whole: WindowPlan
+
+
+class Divider:
+    """Divides texts for one model. Belongs to one event loop."""
+
+    def __init__(self, segmenter: Segmenter, reader: TokenReader, *, max_tokens: int) -> None:
+        """Take over the reader: nothing else may use it from now on."""
+        self._segmenter = segmenter
+        self._reader = reader
+        (special_tokens,) = reader.count([""])
+        self.size = WindowSize.for_model(max_tokens, special_tokens)
+        self._thread = compute_thread("divide")
+
+    async def windows(self, text: str, field: str) -> WindowPlan:
+        """Return the windows of a text. Raise InvalidField if the model can read none of them."""
+        return await self._run(self._windows, text, field)
+
+    async def document(self, text: str, *, max_sentences: int) -> DocumentPlan:
+        """Return the sentences and windows of a document. Raise InvalidField for too many."""
+        return await self._run(self._document, text, max_sentences)
+
+    def close(self) -> None:
+        """Divide no more texts, and let the thread end."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, divide: Callable[[str, P], T], text: str, argument: P) -> T:
+        work = functools.partial(guarded, functools.partial(divide, text, argument))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except ValenceError:
+            raise
+        except Exception as error:
+            raise ModelFailed("the model's tokenizer failed on this text") from error
+
+    def _windows(self, text: str, field: str) -> WindowPlan:
+        return self._plan(text, lambda: self._segmenter.segment(text), field)
+
+    def _document(self, text: str, max_sentences: int) -> DocumentPlan:
+        sentences = list(islice(self._segmenter.segment(text), max_sentences + 1))
+        if len(sentences) > max_sentences:
+            raise InvalidField("text", f"has more sentences than the limit of {max_sentences}")
+        return DocumentPlan(sentences, self._plan(text, lambda: sentences, "text"))
+
+    def _plan(self, text: str, sentences: Callable[[], Iterable[Span]], field: str) -> WindowPlan:
+        return plan_windows(
+            text,
+            self._reader,
+            lambda: (sentence.end for sentence in sentences()),
+            size=self.size,
+            field=field,
+        )
