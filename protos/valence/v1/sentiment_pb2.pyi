@@ -536,7 +536,8 @@ class Sentiment(google.protobuf.message.Message):
     """
     layers_used: builtins.int
     """Layers of the model that were computed for this text: fewer than Model.layers where the model
-    was sure after an earlier one; of windows, the most. 0 if the number of its layers is unknown.
+    was sure after an earlier one. Of a text that is read in windows, those of the deepest window.
+    0 if the number of its layers is unknown.
     """
     @property
     def scores(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LabelScore]:
