@@ -113,7 +113,7 @@ async def test_a_path_that_is_no_utf8_costs_only_its_call(
     await check_all_is_well(server, answers)
 
 
-@ports(grpc=[100, 1_000], http=[100, 500])
+@ports(grpc=[100, 1_000], http=[500])
 async def test_a_valid_clients_bytes_with_faults_in_them_harm_nobody(
     server: Running, answers: Answers, port: Port, count: int
 ) -> None:

@@ -29,16 +29,6 @@ SPARE_FILES = 1_000
 ENOUGH = 200
 
 
-@pytest.fixture(scope="module", autouse=True)
-def many_files() -> None:
-    """Allow this process, and the server that it starts, as many files as the tests need."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = 10_000 + SPARE_FILES
-    if most != resource.RLIM_INFINITY:
-        allowed = min(allowed, most)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
-
-
 @asynccontextmanager
 async def connected(server: Running, count: int) -> AsyncIterator[list[Connection]]:
     """Connections to the HTTP port, which are cut off at the end; then the server has none."""

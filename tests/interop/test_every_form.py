@@ -60,6 +60,7 @@ def test_fifty_texts_one_by_one(form: Form, right: list[Score]) -> None:
         assert answer.score == pytest.approx(expected.score, abs=1e-6 + FLOAT32), text[:80]
 
 
+@pytest.mark.full
 def test_fifty_texts_in_batches(form: Form, name: str, right: list[Score]) -> None:
     if name == "analyze":
         pytest.skip("it takes one text")
