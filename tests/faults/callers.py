@@ -8,11 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
 import grpc
+import httpx2 as httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
 from tests.faults.answers import Answers
+from tests.faults.http1 import SERVICE
 from tests.faults.running import Running
 from tests.support.stubs import async_stub
 
@@ -34,6 +36,37 @@ async def stubs(
             for _ in range(count)
         ]
         yield [async_stub(channel) for channel in channels]
+
+
+class HttpStub:
+    """Makes calls by Connect, as a stub of gRPC makes them."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    def Classify(self, request: pb.ClassifyRequest) -> asyncio.Task[pb.ClassifyResponse]:
+        return asyncio.ensure_future(self._classify(request.SerializeToString()))
+
+    async def _classify(self, body: bytes) -> pb.ClassifyResponse:
+        headers = {"content-type": "application/proto"}
+        response = await self._client.post(f"{SERVICE}/Classify", content=body, headers=headers)
+        assert response.status_code == 200, response.text
+        return pb.ClassifyResponse.FromString(response.content)
+
+
+@asynccontextmanager
+async def http_stubs(address: str, count: int) -> AsyncIterator[list[HttpStub]]:
+    """As many callers, who open as many connections as they have calls."""
+    limits = httpx.Limits(max_connections=None)
+    async with AsyncExitStack() as stack:
+        yield [
+            HttpStub(
+                await stack.enter_async_context(
+                    httpx.AsyncClient(base_url=f"http://{address}", limits=limits, timeout=60)
+                )
+            )
+            for _ in range(count)
+        ]
 
 
 async def outcome(call: Awaitable[T]) -> T | grpc.aio.AioRpcError | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
+import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -15,7 +17,7 @@ from tests.faults import http1
 from tests.faults.answers import Answers
 from tests.faults.callers import check_all_is_well
 from tests.faults.growth import check_nothing_adds_up
-from tests.faults.running import Running
+from tests.faults.running import Running, running
 from tests.support.waiting import until
 
 Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -24,6 +26,7 @@ AT_ONCE = 500
 PATIENCE_SECONDS = 120
 LEFT_BYTES = 1_000
 SPARE_FILES = 1_000
+ENOUGH = 200
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -149,3 +152,37 @@ async def test_connections_by_the_thousand(server: Running, answers: Answers, co
             for reader, _ in some:
                 assert (await reader.readline()).split()[1] == b"200"
     await check_answers(server, answers)
+
+
+@pytest.mark.full
+async def test_sigterm_loses_no_request(model: tuple[str, ...], answers: Answers) -> None:
+    answered: Counter[bytes] = Counter()
+
+    async def caller(server: Running, number: int) -> None:
+        """Ask until the server says that it is ending; signal it after enough answers."""
+        host, _, port = server.http.rpartition(":")
+        body = json.dumps({"text": answers.text(number)}).encode()
+        status = b"200"
+        while status == b"200":
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(http1.request("/analyze", body))
+            status = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+            writer.close()
+            answered[status] += 1
+            if answered[b"200"] == ENOUGH:
+                server.server.process.send_signal(signal.SIGTERM)
+
+    with running(*model, "--http-port", "0", "--grace-seconds", "30") as server:
+        host, _, port = server.http.rpartition(":")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            line = http1.chunk(json.dumps(answers.text(0)).encode() + b"\n")
+            writer.write(http1.head("/v1/stream", "transfer-encoding: chunked") + line)
+            await reader.readuntil(b'"sentiment"')
+            await asyncio.gather(*(caller(server, number) for number in range(32)))
+            # The stream has its last line, though its client would go on.
+            assert b"the server is ending" in await reader.read()
+            writer.close()
+            assert await asyncio.to_thread(server.server.process.wait, 60) == 0
+    assert set(answered) == {b"200", b"503"}
+    assert answered[b"503"] == 32

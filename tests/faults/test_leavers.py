@@ -8,6 +8,7 @@ import random
 import sys
 from asyncio.subprocess import PIPE
 from collections import Counter
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import grpc
@@ -16,7 +17,7 @@ from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
 from tests.faults.answers import Answers
-from tests.faults.callers import check_all_is_well, outcome, stubs
+from tests.faults.callers import HttpStub, check_all_is_well, http_stubs, outcome, stubs
 from tests.faults.growth import check_nothing_adds_up
 from tests.faults.running import Running, running
 from tests.support.server import environment
@@ -35,7 +36,7 @@ OPEN_CALLS = [2_000, pytest.param(5_000, marks=pytest.mark.full)]
 LEFT_BYTES = 500
 PATIENCE_SECONDS = 180
 
-Stubs: TypeAlias = "list[sentiment_pb2_grpc.SentimentServiceAsyncStub]"
+Stubs: TypeAlias = "Sequence[sentiment_pb2_grpc.SentimentServiceAsyncStub | HttpStub]"
 
 
 def has_left(got: object) -> bool:
@@ -82,6 +83,19 @@ async def half_cancelled(stubs: Stubs, answers: Answers, *, calls: int, seed: in
 async def test_half_of_the_callers_leave_and_the_others_are_all_answered_right(
     server: Running, answers: Answers, count: int
 ) -> None:
+    async with stubs(server.address, 4) as callers:
+        await check_half_leave(server, callers, answers, count)
+
+
+@pytest.mark.full
+async def test_half_of_the_callers_leave_over_http(server: Running, answers: Answers) -> None:
+    async with http_stubs(server.http, 4) as callers:
+        await check_half_leave(server, callers, answers, 500)
+
+
+async def check_half_leave(server: Running, callers: Stubs, answers: Answers, count: int) -> None:
+    """Calls of which half are cancelled, in rounds: the others are right, and nothing is left."""
+
     async def one_round() -> None:
         got = await half_cancelled(callers, answers, calls=count, seed=next(seeds))
         assert got["answered"] == count / 2
@@ -89,8 +103,7 @@ async def test_half_of_the_callers_leave_and_the_others_are_all_answered_right(
         await check_all_is_well(server, answers)
 
     seeds = itertools.count()
-    async with stubs(server.address, 4) as callers:
-        await check_nothing_adds_up(server, one_round, times=count, each_bytes=LEFT_BYTES)
+    await check_nothing_adds_up(server, one_round, times=count, each_bytes=LEFT_BYTES)
 
 
 @pytest.mark.parametrize("count", OPEN_CALLS)

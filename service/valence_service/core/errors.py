@@ -49,6 +49,11 @@ class MalformedMessage(ValenceError):
     kind = Kind.MALFORMED_MESSAGE
     refusal = "malformed_message"
 
+    def __init__(self, message: str, *, request_id: str = "") -> None:
+        super().__init__(message)
+        self.request_id = request_id
+        """Of a stream's request, where that much can be read."""
+
 
 class Unauthenticated(ValenceError):
     """Missing or invalid token."""

@@ -134,7 +134,7 @@ class Stream:
                 return
             request = read(message)
             if isinstance(request, MalformedMessage):
-                self._due.put_nowait(_Pending("", request))
+                self._due.put_nowait(_Pending(request.request_id, request))
                 continue
             if first:
                 self._options = read_options(message)

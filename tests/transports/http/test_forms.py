@@ -130,7 +130,15 @@ async def test_one_bad_text_fails_the_call_of_hugging_faces_form(service: Servic
     none = await service.post("/models/echo", {"inputs": []})
     assert none.json()["message"].startswith("inputs: is empty")
     assert (await service.post("/models/echo", {})).json()["message"] == "inputs: is missing"
-    for parameters in ({"top_k": 0}, {"top_k": True}, {"function_to_apply": "sigmoid"}, 3):
+    wrong: tuple[object, ...] = (
+        {"top_k": 0},
+        {"top_k": True},
+        {"function_to_apply": "no"},
+        3,
+        [],
+        "",
+    )
+    for parameters in wrong:
         request = {"inputs": "good", "parameters": parameters}
         response = await service.post("/models/echo", request)
         assert response.status_code == 400
@@ -222,7 +230,7 @@ async def test_every_answer_has_the_calls_id(service: Service) -> None:
 async def test_a_path_that_is_not_here(service: Service) -> None:
     missing = await service.http.get("/missing")
     assert missing.status_code == 404
-    assert "/analyze" in missing.json()["message"]
+    assert "/analyze, /models/{name}, " in missing.json()["message"]
     wrong = await service.http.get("/analyze")
     assert (wrong.headers["allow"], wrong.json()["message"]) == ("POST", "/analyze takes POST")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "unimplemented")

@@ -50,9 +50,11 @@ BAD = {
     b"[" * 100_000: "more than",
     b"[" * 4_000: "not JSON",
     b"3": 'with a "text"',
+    b"[]": 'with a "text"',
     b"NaN": "not JSON",
     b'{"text": "good", "text": "bad"}': "the line has the key 'text' twice",
-    b'{"id": "b"}': 'with a "text"',
+    b'{"id": "b"}': 'no "text"',
+    b'{"id": "b", "text": 3}': 'no "text"',
     b'{"id": 7, "text": "good"}': '"id"',
     b'{"text": ""}': "text: ",
     b'{"text": "\\ud83d"}': "text: ",
@@ -70,6 +72,12 @@ async def test_a_bad_line_fails_alone(service: Service, bad: bytes) -> None:
     assert BAD[bad] in second["error"]["message"]
     assert SECRET not in str(second)
     assert end["end"] == {"complete": True, "answered": 2, "failed": 1}
+
+
+async def test_an_error_has_the_id_of_its_line(service: Service) -> None:
+    sent = b'{"id": "a", "text": ""}\n{"id": "b", "text": 3}\n{"id": "c"}\n'
+    *errors, _ = await lines_of(service, sent, "?order=ready")
+    assert [line["id"] for line in errors] == ["a", "b", "c"]
 
 
 async def test_lines_are_answered_as_they_come(service: Service) -> None:
@@ -160,6 +168,7 @@ async def test_options(service: Service) -> None:
     for query, says in {
         "?overlength=never": "overlength: 'never' is none of unspecified, ",
         "?other=1": "other: is no option",
+        "?order=ready&order=request": "order: is given twice",
     }.items():
         response = await service.http.post(STREAM + query, content=b'"good"')
         assert response.status_code == 400

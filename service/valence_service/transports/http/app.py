@@ -200,7 +200,7 @@ async def _no_such_path(request: Request, error: Exception) -> Response:
         message = f"{path} takes {dict(error.headers or {}).get('Allow', 'another method')}"
     else:
         outcome = Outcome.NOT_FOUND
-        there = ", ".join(route.path for route in request.app.routes)
+        there = ", ".join(route.path.replace(":path", "") for route in request.app.routes)
         message = f"{path} is not here: there are {there}"
     response = json_error(outcome, message, HTTPStatus(error.status_code))
     response.headers.update(error.headers or {})

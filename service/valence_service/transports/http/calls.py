@@ -158,7 +158,8 @@ async def leaving_with_client(
         while (await receive())["type"] != "http.disconnect":
             pass
         gone = True
-        timeout.reschedule(asyncio.get_running_loop().time())
+        if not timeout.expired():
+            timeout.reschedule(asyncio.get_running_loop().time())
 
     watching = asyncio.create_task(watch())
     try:
@@ -192,7 +193,8 @@ def with_request_id(send: Send, call: CallScope) -> Send:
 def timeout_seconds(headers: dict[str, str]) -> float | None:
     """Return the time that a client gives its call, None where it gives none.
 
-    Raise InvalidField for one that cannot be read: the client would wait for less than it says.
+    Raise InvalidField for one that cannot be read: an answer might come when the client no longer
+    waits.
     """
     if (given := headers.get(TIMEOUT)) is not None:
         if _TIMEOUT.fullmatch(given):

@@ -175,8 +175,8 @@ def _answering(
 def _wrong_type(content_type: str) -> str:
     given = content_type[:MAX_SHOWN_CHARACTERS] or "a body without content-type"
     return (
-        f"{given} is not taken here: Connect is application/json or application/proto; plain gRPC "
-        "has a port of its own"
+        f"{given} is not taken here: Connect is application/json or application/proto, gRPC-Web is "
+        "application/grpc-web+proto, and plain gRPC has a port of its own"
     )
 
 

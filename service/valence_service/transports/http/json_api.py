@@ -112,7 +112,9 @@ def _string(value: object, field: str) -> str:
 
 def _top_k(request: dict[str, Any]) -> int | None:
     """Return how many labels are asked for. Raise InvalidField for parameters of another effect."""
-    parameters = request.get("parameters") or {}
+    parameters = request.get("parameters")
+    if parameters is None:
+        return None
     if not isinstance(parameters, dict):
         raise InvalidField("parameters", "is not a JSON object")
     for name, value in parameters.items():

@@ -17,7 +17,7 @@ from valence_service.serving.options import StreamOptions
 from valence_service.serving.stream import StreamRequest
 from valence_service.transports.http.bodies import ClientGone, check_plain
 from valence_service.transports.http.calls import http_request, leaving_with_client, with_request_id
-from valence_service.transports.http.errors import BadBody, error_body, error_response
+from valence_service.transports.http.errors import error_body, error_response
 from valence_service.transports.http.json_text import (
     MAX_SHOWN_CHARACTERS,
     parse_json,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from valence_service.transports.http.calls import Gate, HttpCall
 
 STREAM_PATH = "/v1/stream"
+_OPTIONS = ("overlength", "order")
 # Around a text in its line: the id, the names, and the escapes of JSON.
 ESCAPED_BYTES = 6
 LINE_BYTES = 4096
@@ -175,16 +176,22 @@ def _read(line: bytes | MalformedMessage) -> StreamRequest | MalformedMessage:
     if isinstance(line, MalformedMessage):
         return line
     try:
-        value = parse_json(line, "the line")
-    except BadBody as error:
+        return _request(parse_json(line, "the line"))
+    except MalformedMessage as error:
         return error
+
+
+def _request(value: object) -> StreamRequest:
+    """Return the request of a line. Raise MalformedMessage, with the id where it has one."""
     if isinstance(value, str):
         return StreamRequest("", value)
-    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-        return MalformedMessage('the line is neither a string nor an object with a "text"')
+    if not isinstance(value, dict):
+        raise MalformedMessage('the line is neither a string nor an object with a "text"')
     request_id = value.get("id", "")
     if not isinstance(request_id, str) or any("\ud800" <= c <= "\udfff" for c in request_id):
-        return MalformedMessage('the "id" of the line is not a string of Unicode')
+        raise MalformedMessage('the "id" of the line is not a string of Unicode')
+    if not isinstance(value.get("text"), str):
+        raise MalformedMessage('the line has no "text" that is a string', request_id=request_id)
     return StreamRequest(request_id, value["text"])
 
 
@@ -201,17 +208,18 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 def _options(query: bytes) -> StreamOptions:
     """Return the options of ``?overlength=reject&order=ready``. Raise InvalidField."""
-    given = {"overlength": "unspecified", "order": "unspecified"}
+    given: dict[str, str] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name not in given:
-            known = ", ".join(given)
+        if name not in _OPTIONS:
+            known = ", ".join(_OPTIONS)
             raise InvalidField(
                 name[:MAX_SHOWN_CHARACTERS], f"is no option of a stream: there are {known}"
             )
+        if name in given:
+            raise InvalidField(name, "is given twice")
         given[name] = value
+    overlength, order = (given.get(name, "unspecified") for name in _OPTIONS)
     return StreamOptions(
-        read_overlength(
-            value_named(pb.Overlength, "overlength", given["overlength"]), "overlength"
-        ),
-        read_order(value_named(pb.Order, "order", given["order"]), "order"),
+        read_overlength(value_named(pb.Overlength, "overlength", overlength), "overlength"),
+        read_order(value_named(pb.Order, "order", order), "order"),
     )
