@@ -218,8 +218,10 @@ def _options(query: bytes) -> StreamOptions:
         if name in given:
             raise InvalidField(name, "is given twice")
         given[name] = value
-    overlength, order = (given.get(name, "unspecified") for name in _OPTIONS)
     return StreamOptions(
-        read_overlength(value_named(pb.Overlength, "overlength", overlength), "overlength"),
-        read_order(value_named(pb.Order, "order", order), "order"),
+        read_overlength(
+            value_named(pb.Overlength, "overlength", given.get("overlength", "unspecified")),
+            "overlength",
+        ),
+        read_order(value_named(pb.Order, "order", given.get("order", "unspecified")), "order"),
     )
