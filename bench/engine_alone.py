@@ -25,10 +25,10 @@ BATCH = 64
 LONE_PASSES = 200
 
 
-def load(folder: Path) -> Sequence[Classifier]:
-    """Return the classifiers that the service makes of a model."""
+def source_of(folder: Path) -> ModelSource:
+    """Return a model's folder with the service's own settings."""
     settings = read_settings([])
-    source = ModelSource(
+    return ModelSource(
         name=str(folder),
         revision=None,
         engine="openvino",
@@ -39,11 +39,15 @@ def load(folder: Path) -> Sequence[Classifier]:
         max_text_tokens=settings.max_text_tokens,
         self_check=False,
     )
+
+
+def load(folder: Path) -> Sequence[Classifier]:
+    """Return the classifiers that the service makes of a model."""
     return load_model(
-        source,
+        source_of(folder),
         replicas=None,
         cores=usable_cores().count,
-        max_micro_batch_tokens=settings.max_batch_tokens,
+        max_micro_batch_tokens=read_settings([]).max_batch_tokens,
     ).classifiers
 
 

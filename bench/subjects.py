@@ -163,9 +163,9 @@ class Running:
 
 
 @contextmanager
-def running(subject: Subject) -> Iterator[Running]:
-    """Start a server in a process group of its own, and end it."""
-    port = free_port()
+def running(subject: Subject, port: int = 0) -> Iterator[Running]:
+    """Start a server in a process group of its own, and end it. Port 0 is a free one."""
+    port = port or free_port()
 
     def filled(text: str) -> str:
         return text.replace("{port}", str(port))

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 import pytest
 import valence_client  # noqa: F401  before grpc: it keeps the core's notes from the terminal
 from valence_service import logs
-from valence_service.backends.load import prepare_model
 
 from tests.support import models
-from tests.support.loading import model_source
 from tests.support.server import Server, serving
 
 
@@ -33,16 +31,15 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def two_labels(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of a small model with the labels NEGATIVE and POSITIVE.
-
-    It is converted here, as a server takes it by itself and in float32: each server that has to do
-    so imports torch, which takes longer than most tests, and a leak hides beside it.
-    """
+    """The folder of a small model with the labels NEGATIVE and POSITIVE, which is built."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    name = models.make_model(folder, ["NEGATIVE", "POSITIVE"])
-    for precision in ("auto", "f32"):
-        prepare_model(model_source(name, engine="auto", precision=precision))
-    return name
+    return models.make_model(folder, ["NEGATIVE", "POSITIVE"])
+
+
+@pytest.fixture(scope="session")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a small model that torch has to trace: an ALBERT."""
+    return models.make_traced_model(tmp_path_factory.mktemp("models") / "traced")
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +52,5 @@ def tiny(two_labels: str) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[Server]:
     """A server of the embedded model, as `make run` starts it, for the tests that do it no harm."""
-    # Where the processor wants another form than the ready-made one: as above.
-    prepare_model(model_source(None, engine="auto", precision="auto", device="auto"))
     with serving() as server:
         yield server

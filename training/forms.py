@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openvino
-
-from training.graph import build
+from valence_service.backends.bert_config import encoder_of
+from valence_service.backends.bert_graph import build
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,12 +56,8 @@ def graph_of(answering: WithExits) -> openvino.Model:
     The full depth is the first output.
     """
     config = answering.model.config
-    return build(
-        _arrays(answering.model),
-        heads=config.num_attention_heads,
-        epsilon=config.layer_norm_eps,
-        exits=_arrays(answering.heads),
-    )
+    encoder = encoder_of(config.to_dict(), labels=config.num_labels)
+    return build(encoder, _arrays(answering.model), _arrays(answering.heads))
 
 
 def _arrays(module: torch.nn.Module) -> dict[str, np.ndarray]:

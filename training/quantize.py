@@ -23,12 +23,12 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import nncf
 import openvino
 from openvino import opset13
+from valence_service.backends.bert_graph import left_as_it_is
 
 from training.data import read_rows, train_file
 from training.evaluate import compare, table
 from training.exits import load
 from training.forms import INT8, compiled_form, graph_of, read_int8
-from training.graph import left_as_it_is
 from training.measures import ask, development
 
 if TYPE_CHECKING:

@@ -121,6 +121,7 @@ def sentiment(message: pb.Sentiment, timings: Timings | None) -> Sentiment:
         model=ModelRef(message.model.name, message.model.revision),
         timings=timings,
         tokens_unknown=message.tokens_unknown,
+        layers_used=message.layers_used,
     )
 
 
@@ -150,6 +151,7 @@ def model_info(response: pb.GetModelResponse) -> ModelInfo:
         precision=model.precision,
         device=model.device,
         engine_reason=model.engine_reason,
+        layers=model.layers,
         windows=(
             Windows(model.windows.tokens, model.windows.stride)
             if model.HasField("windows")

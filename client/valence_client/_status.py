@@ -21,6 +21,8 @@ DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 # gRPC's message for a server whose health is NOT_SERVING.
 _UNHEALTHY = "backend unhealthy"
+# What gRPC says where a proxy cuts off a call, because the server behind it is gone.
+_RESET = "RST_STREAM"
 UNREACHABLE, NOT_SERVING = "UNREACHABLE", "NOT_SERVING"
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -63,6 +65,8 @@ def error_of_call(error: grpc.RpcError, peer: Peer) -> errors.ValenceError:
     if details.retry_after_seconds is None and pushback is not None and pushback >= 0:
         details.retry_after_seconds = pushback
     if not details.reason:
+        if code is grpc.StatusCode.INTERNAL and _RESET in message:
+            code = grpc.StatusCode.UNAVAILABLE
         message, details.reason = _explained(code, message, peer)
     made = _error(code, message, details)
     made.__cause__ = error

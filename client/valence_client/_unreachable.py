@@ -157,6 +157,7 @@ _BROKEN_CAUSES = (
         "Socket closed|recvmsg|sendmsg|Connection reset|Broken pipe|keepalive|ping timeout",
         "the connection to {address} broke before the answer came: try again",
     ),
+    _Cause("RST_STREAM", "{address} cut the call off: the server behind it may be gone"),
 )
 _ELSE = _Cause("", "no server answers at {address}: start one, or check the address")
 

@@ -65,6 +65,8 @@ class Sentiment:
     """For a text of a batch, the longest times among the batch's texts."""
     tokens_unknown: int = 0
     """Tokens among tokens_used that the model has no word for, such as emoji or another script."""
+    layers_used: int = 0
+    """Layers of the model that were computed for this text; 0 if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,5 +156,7 @@ class ModelInfo:
     device: str
     engine_reason: str
     """Why this engine and precision, for people; empty if the operator chose them."""
+    layers: int = 0
+    """The number of its layers; 0 if unknown."""
     windows: Windows | None = None
     """None if the server cannot read long texts in windows."""

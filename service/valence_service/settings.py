@@ -130,6 +130,13 @@ class Settings(BaseSettings):
     max_text_tokens: int = Field(
         2048, ge=16, le=1 << 20, description="most tokens of a text that the model reads"
     )
+    exit_confidence: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="least score with which a text leaves a model that has exits before its last "
+        "layer; 1 computes every layer; without it, the model's own",
+    )
     grace_seconds: float = Field(
         10.0, ge=0, le=3600, description="seconds that accepted calls have to end after SIGTERM"
     )

@@ -149,6 +149,7 @@ def model_source(settings: Settings) -> ModelSource:
         cache_dir=settings.cache_dir,
         label_valence=parse_label_valence(settings.label_valence),
         max_text_tokens=settings.max_text_tokens,
+        exit_confidence=settings.exit_confidence,
         self_check=settings.self_check,
         allow_pickle=settings.allow_pickle,
     )

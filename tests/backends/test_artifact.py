@@ -47,27 +47,27 @@ def no_conversion(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.fixture(scope="module")
-def cached(two_labels: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cached(traced: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder that holds the small model."""
     cache = tmp_path_factory.mktemp("cache")
-    load(two_labels, cache)
+    load(traced, cache)
     return cache
 
 
 def test_a_second_start_converts_nothing(
-    two_labels: str, cached: Path, no_conversion: pytest.MonkeyPatch
+    traced: str, cached: Path, no_conversion: pytest.MonkeyPatch
 ) -> None:
-    again = load(two_labels, cached)
-    check_alike(answers(again), answers(load(two_labels, cached)))
+    again = load(traced, cached)
+    check_alike(answers(again), answers(load(traced, cached)))
     (entry,) = cached.iterdir()
-    assert entry.name.startswith(find_model(two_labels, None, allow_pickle=False).digest[:32])
+    assert entry.name.startswith(find_model(traced, None, allow_pickle=False).digest[:32])
     assert entry.name.endswith(f"-openvino-{openvino.__version__.split('-')[0]}-f32")
 
 
 def test_other_weights_are_another_entry(
-    two_labels: str, tmp_path: Path, cached: Path, no_conversion: pytest.MonkeyPatch
+    traced: str, tmp_path: Path, cached: Path, no_conversion: pytest.MonkeyPatch
 ) -> None:
-    other = shutil.copytree(two_labels, tmp_path / "other")
+    other = shutil.copytree(traced, tmp_path / "other")
     weights = bytearray((other / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (other / "model.safetensors").write_bytes(weights)
@@ -75,55 +75,53 @@ def test_other_weights_are_another_entry(
         load(str(other), cached)
 
 
-def test_another_tokenizer_is_another_entry(two_labels: str, tmp_path: Path, cached: Path) -> None:
+def test_another_tokenizer_is_another_entry(traced: str, tmp_path: Path, cached: Path) -> None:
     cache = shutil.copytree(cached, tmp_path / "cache")
-    other = shutil.copytree(two_labels, tmp_path / "other")
+    other = shutil.copytree(traced, tmp_path / "other")
     path = other / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": 8}))
     assert load(str(other), cache).info.max_tokens == 8
-    assert load(two_labels, cache).info.max_tokens > 8
+    assert load(traced, cache).info.max_tokens > 8
 
 
 @pytest.mark.parametrize("file", ["openvino_model.xml", "tokenizer.json", "valence.json"])
-def test_a_broken_entry_is_made_again(
-    two_labels: str, cached: Path, tmp_path: Path, file: str
-) -> None:
+def test_a_broken_entry_is_made_again(traced: str, cached: Path, tmp_path: Path, file: str) -> None:
     cache = shutil.copytree(cached, tmp_path / "cache")
     (entry,) = cache.iterdir()
     (entry / file).write_text("{")
     with capture_logs() as events:
-        mended = load(two_labels, cache)
+        mended = load(traced, cache)
     assert "cache_broken" in [event["event"] for event in events]
-    check_alike(answers(mended), answers(load(two_labels, cached)))
+    check_alike(answers(mended), answers(load(traced, cached)))
     assert (entry / file).read_text() != "{"
 
 
 def test_a_folder_that_cannot_be_written_costs_a_warning(
-    two_labels: str, cached: Path, tmp_path: Path
+    traced: str, cached: Path, tmp_path: Path
 ) -> None:
     # Not by chmod: root writes everywhere.
     (tmp_path / "file").touch()
     with capture_logs() as events:
-        classifier = load(two_labels, tmp_path / "file" / "cache")
+        classifier = load(traced, tmp_path / "file" / "cache")
     (warning,) = [event for event in events if event["event"] == "cache_unwritable"]
     assert "--cache-dir" in warning["hint"]
-    check_alike(answers(classifier), answers(load(two_labels, cached)))
+    check_alike(answers(classifier), answers(load(traced, cached)))
 
 
 @pytest.mark.parametrize("engine", ["auto", "openvino"])
 def test_preparing_for_later_needs_a_folder_that_can_be_written(
-    engine: str, two_labels: str, tmp_path: Path
+    engine: str, traced: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    source = model_source(two_labels, engine=engine, cache_dir=tmp_path / "file")
+    source = model_source(traced, engine=engine, cache_dir=tmp_path / "file")
     with pytest.raises(ModelUnusable, match="choose another folder with --cache-dir"):
         prepare_model(source)
 
 
 @pytest.mark.full
-def test_two_processes_at_once_leave_one_whole_entry(two_labels: str, tmp_path: Path) -> None:
+def test_two_processes_at_once_leave_one_whole_entry(traced: str, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    arguments = ("--prepare", "--engine", "openvino", "--precision", "f32", "--model", two_labels)
+    arguments = ("--prepare", "--engine", "openvino", "--precision", "f32", "--model", traced)
     both = [
         subprocess.Popen(
             command(*arguments, "--cache-dir", str(cache)),
@@ -137,15 +135,13 @@ def test_two_processes_at_once_leave_one_whole_entry(two_labels: str, tmp_path: 
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said
         assert '"prepared"' in said
-    check_one_whole_entry(two_labels, cache)
+    check_one_whole_entry(traced, cache)
 
 
 def test_two_conversions_at_once_leave_one_whole_entry(
-    two_labels: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    traced: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    converted = conversion.convert(
-        find_model(two_labels, None, allow_pickle=False), check_tokens=None
-    )
+    converted = conversion.convert(find_model(traced, None, allow_pickle=False), check_tokens=None)
     both = threading.Barrier(2)
 
     def convert_beside_another(folder: ModelFolder, **_: object) -> ModelArtifact:
@@ -155,10 +151,10 @@ def test_two_conversions_at_once_leave_one_whole_entry(
     monkeypatch.setattr(conversion, "convert", convert_beside_another)
     cache = tmp_path / "cache"
     with ThreadPoolExecutor(2) as threads:
-        loaded = [threads.submit(load, two_labels, cache) for _ in range(2)]
+        loaded = [threads.submit(load, traced, cache) for _ in range(2)]
         for done in loaded:
             assert answers(done.result())
-    check_one_whole_entry(two_labels, cache)
+    check_one_whole_entry(traced, cache)
 
 
 def check_one_whole_entry(name: str, cache: Path) -> None:
@@ -191,27 +187,27 @@ def test_a_folder_may_carry_its_compiled_form(
     assert not (tmp_path / "empty").exists()
 
 
-def test_a_compiled_form_alone_is_a_model(two_labels: str, cached: Path, tmp_path: Path) -> None:
+def test_a_compiled_form_alone_is_a_model(traced: str, cached: Path, tmp_path: Path) -> None:
     (entry,) = cached.iterdir()
     folder = shutil.copytree(entry, tmp_path / "exported")
     for file in ("config.json", "tokenizer_config.json"):
-        shutil.copy(Path(two_labels) / file, folder)
-    check_alike(answers(load(str(folder), tmp_path)), answers(load(two_labels, cached)))
+        shutil.copy(Path(traced) / file, folder)
+    check_alike(answers(load(str(folder), tmp_path)), answers(load(traced, cached)))
 
 
 @pytest.mark.parametrize("engine", ["auto", "openvino"])
-def test_a_broken_compiled_form_says_so(engine: str, two_labels: str, tmp_path: Path) -> None:
-    folder = shutil.copytree(two_labels, tmp_path / "model")
+def test_a_broken_compiled_form_says_so(engine: str, traced: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(traced, tmp_path / "model")
     (folder / "openvino_model.xml").write_text("<net/>")
     with pytest.raises(ModelUnusable, match=r"cannot read .*openvino_model\.xml"):
         load(str(folder), tmp_path, engine=engine)
 
 
 def test_auto_serves_by_the_pipeline_what_cannot_be_converted(
-    two_labels: str, tmp_path: Path, no_conversion: pytest.MonkeyPatch
+    traced: str, tmp_path: Path, no_conversion: pytest.MonkeyPatch
 ) -> None:
     with capture_logs() as events:
-        classifier = load(two_labels, tmp_path, engine="auto")
+        classifier = load(traced, tmp_path, engine="auto")
     assert classifier.info.engine == "pipeline"
     assert "OpenVINO cannot compute" in classifier.info.engine_reason
     assert [event["reason"] for event in events if event["event"] == "engine"]

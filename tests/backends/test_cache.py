@@ -24,8 +24,8 @@ OTHER_MODEL = f"{'0' * 32}-{'1' * 8}-openvino-2026.1.0-f32"
 
 
 @pytest.fixture(scope="module")
-def folder(two_labels: str) -> ModelFolder:
-    return find_model(two_labels, None, allow_pickle=False)
+def folder(traced: str) -> ModelFolder:
+    return find_model(traced, None, allow_pickle=False)
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +133,10 @@ print(len(classifier.classify(["good"])))
 @pytest.mark.full
 @pytest.mark.parametrize("engine", ["openvino", "pipeline"])
 def test_a_model_is_served_where_nothing_can_be_written(
-    two_labels: str, tmp_path: Path, engine: str
+    traced: str, tmp_path: Path, engine: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", UNWRITABLE, two_labels, engine, str(tmp_path / "cache")],
+        [sys.executable, "-c", UNWRITABLE, traced, engine, str(tmp_path / "cache")],
         capture_output=True,
         text=True,
         env=environment({"HOME": "/nowhere"}),

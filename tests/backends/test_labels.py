@@ -57,6 +57,7 @@ def test_scores_that_are_not_numbers_make_no_sentiment(wrong: float) -> None:
             tokens_total=3,
             tokens_used=3,
             tokens_unknown=0,
+            layers_used=6,
         )
 
 
@@ -82,6 +83,7 @@ def sentiment(scores: dict[str, float], *, probabilities: bool = True) -> Sentim
         tokens_total=3,
         tokens_used=3,
         tokens_unknown=0,
+        layers_used=6,
     )
 
 

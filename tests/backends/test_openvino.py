@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 from structlog.testing import capture_logs
-from valence_service.backends import openvino as engine
+from valence_service.backends import compiled as engine
 from valence_service.backends.cache import prepare_artifact
-from valence_service.backends.openvino import LatencyForm, compile_model
+from valence_service.backends.compiled import CompiledForm, LatencyForm, StageRequest, compile_model
 from valence_service.backends.source import find_model
 
 from tests.support import models
@@ -31,14 +30,16 @@ def test_both_forms_compute_the_same(two_labels: str, tmp_path: Path) -> None:
         find_model(two_labels, None, allow_pickle=False), "f32", tmp_path, check_tokens=None
     )
     throughput = compile_model(artifact, "f32", streams=2, threads=2)
-    expected = throughput.create_infer_request().infer(INPUTS)[0]
+    expected, _ = throughput.request().infer(0, INPUTS)
     latency = LatencyForm(functools.partial(compile_model, artifact, "f32", streams=1, threads=2))
     latency.compiling.join()
     with latency.computing():
-        assert latency.infer(INPUTS) == pytest.approx(expected, abs=WITHIN)
+        request = latency.request()
+        assert request is not None
+        assert request.infer(0, INPUTS)[0] == pytest.approx(expected, abs=WITHIN)
         with latency.computing():  # another replica
-            assert latency.infer(INPUTS) is None
-        assert latency.infer(INPUTS) == pytest.approx(expected, abs=WITHIN)
+            assert latency.request() is None
+        assert latency.request() is request
 
 
 def test_a_text_has_the_same_score_alone_and_among_others() -> None:
@@ -65,29 +66,30 @@ def test_an_openvino_that_does_not_know_it_computes_all_the_same(
     artifact = prepare_artifact(
         find_model(two_labels, None, allow_pickle=False), "f32", tmp_path, check_tokens=None
     )
-    expected = compile_model(artifact, "f32", streams=1, threads=1)(INPUTS)[0]
+    expected, _ = compile_model(artifact, "f32", streams=1, threads=1).request().infer(0, INPUTS)
     monkeypatch.setattr(engine, "PLAIN_ATTENTION", {"NO_SUCH_SETTING": "DISABLE"})
     with capture_logs() as logged:
         compiled = compile_model(artifact, "f32", streams=1, threads=1)
     assert [entry["event"] for entry in logged] == ["openvino_settings"]
-    assert compiled(INPUTS)[0] == pytest.approx(expected, abs=WITHIN)
+    assert compiled.request().infer(0, INPUTS)[0] == pytest.approx(expected, abs=WITHIN)
 
 
 def test_without_a_latency_form_the_throughput_form_computes() -> None:
-    def fails() -> openvino.CompiledModel:
+    def fails() -> CompiledForm:
         raise RuntimeError("no memory")
 
     with capture_logs() as logged:
         latency = LatencyForm(fails)
         latency.compiling.join()
-    assert latency.infer(INPUTS) is None
+    with latency.computing():
+        assert latency.request() is None
     assert [entry["event"] for entry in logged] == ["latency_form"]
 
 
 FIRST_LOOKUPS_AT_ONCE = """
 import sys, threading
 import openvino
-from valence_service.backends import openvino as engine
+from valence_service.backends import compiled as engine
 sys.setswitchinterval(1e-6)
 barrier = threading.Barrier(4)
 def ask():
@@ -106,12 +108,12 @@ def test_the_first_lookups_of_two_replicas_do_not_deadlock() -> None:
 def test_the_model_sees_few_shapes(two_labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = set()
 
-    def spy(request: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    def spy(request: Any, stage: int, inputs: dict[str, np.ndarray]) -> Any:
         shapes.add(inputs["input_ids"].shape)
-        return run(request, inputs)
+        return infer(request, stage, inputs)
 
-    run = engine._run
-    monkeypatch.setattr(engine, "_run", spy)
+    infer = StageRequest.infer
+    monkeypatch.setattr(StageRequest, "infer", spy)
     classifier = load(two_labels, engine="openvino")
     shapes.clear()  # those of the self-check
     for count in range(1, 34):
@@ -126,18 +128,18 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from valence_service.backends.cache import prepare_artifact
-from valence_service.backends.openvino import compile_model
+from valence_service.backends.compiled import compile_model
 from valence_service.backends.source import find_model
 folder = find_model(sys.argv[1], None, allow_pickle=False)
 artifact = prepare_artifact(folder, "f32", Path(sys.argv[2]), check_tokens=None)
-request = compile_model(artifact, "f32", streams=1, threads=1).create_infer_request()
+request = compile_model(artifact, "f32", streams=1, threads=1).request()
 def memory():
     return int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0])
 def grown(lengths):
     before = memory()
     for length in lengths:
         ids = np.full((1, length), 5)
-        request.infer({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+        request.infer(0, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
     return memory() - before
 grown([64])
 first, _, last = grown(range(1, 21)), grown(range(21, 43)), grown(range(43, 63))

@@ -16,7 +16,7 @@ from typing import Any
 import openvino
 import pytest
 from openvino import opset13 as op
-from valence_service.backends import openvino as engine
+from valence_service.backends import compiled as engine
 from valence_service.backends.source import ModelUnusable
 
 from tests.support import models
@@ -27,10 +27,10 @@ from tests.support.server import environment
 def test_a_dropped_compiled_model_goes_away(
     two_labels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiled: list[weakref.ref[openvino.CompiledModel]] = []
+    compiled: list[weakref.ref[engine.CompiledForm]] = []
 
     @functools.wraps(engine.compile_model)
-    def compile_model(*arguments: Any, **options: Any) -> openvino.CompiledModel:
+    def compile_model(*arguments: Any, **options: Any) -> engine.CompiledForm:
         form = real(*arguments, **options)
         compiled.append(weakref.ref(form))
         return form

@@ -50,6 +50,8 @@ def empty_text(field: str) -> Status:
     )
 
 
+# gRPC's words where Envoy has lost the server in the middle of a call.
+RESET = "Received RST_STREAM with error code 2"
 DRAINING = status(grpc.StatusCode.UNAVAILABLE, "the server is ending", info("DRAINING"))
 
 
@@ -72,6 +74,7 @@ def sentiment(text: str) -> pb.Sentiment:
         tokens_used=min(tokens, MAX_TOKENS),
         truncated=tokens > MAX_TOKENS,
         tokens_unknown=text.count("☀"),
+        layers_used=4,
         model=MODEL,
     )
 
@@ -93,6 +96,8 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
         """How many calls are refused with UNAVAILABLE before one is taken."""
         self.drains = 1
         """How often a text ``drain`` ends its stream before it is answered."""
+        self.drained = DRAINING
+        """How it ends."""
         self.requests: list[Any] = []
         self.authorization: list[str] = []
         self.holding = asyncio.Event()
@@ -136,7 +141,7 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
                     self.drains -= 1
                     for response in late:
                         yield response
-                    await self._abort(context, DRAINING)
+                    await self._abort(context, self.drained)
                 response = await self._streamed(request)
                 if ready:
                     late.insert(0, response)
@@ -195,6 +200,7 @@ class Contract(sentiment_pb2_grpc.SentimentServiceServicer):
             precision="f32",
             device="cpu",
             engine_reason="f32: the reference",
+            layers=6,
             windows=pb.Windows(tokens=8, stride=6),
         )
         return pb.GetModelResponse(model=model)

@@ -43,6 +43,7 @@ GOOD = Sentiment(
     tokens_used=3,
     truncated=False,
     model=ModelRef("fixed", "0123456789ab"),
+    layers_used=4,
 )
 
 
@@ -126,6 +127,7 @@ async def test_model(client: Open) -> None:
             precision="f32",
             device="cpu",
             engine_reason="f32: the reference",
+            layers=6,
             windows=Windows(tokens=8, stride=6),
         )
 

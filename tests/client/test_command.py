@@ -56,6 +56,7 @@ async def test_json(server: Serving) -> None:
         "tokens_total": 4,
         "tokens_used": 4,
         "tokens_unknown": 1,
+        "layers_used": 4,
         "truncated": False,
         "model": {"name": "fixed", "revision": "0123456789ab"},
         "timings": {"queue_seconds": 0.0015, "inference_seconds": 2.0},

@@ -8,6 +8,8 @@ import os
 import pty
 from pathlib import Path
 
+import pytest
+
 from tests.client.command import MODULE, environment, run
 from tests.client.conftest import Serving
 
@@ -65,6 +67,12 @@ async def test_what_cannot_be_read_is_said(server: Serving, tmp_path: Path) -> N
     code, out, err = await run("document", wrong, VALENCE_ADDRESS=server.address)
     assert (code, out) == (1, "")
     assert "is not UTF-8 at byte 3: give its --encoding" in err
+
+
+@pytest.mark.full
+async def test_every_way_to_ask_wrongly_is_said(server: Serving, tmp_path: Path) -> None:
+    wrong = tmp_path / "latin.txt"
+    wrong.write_bytes(b"caf\xe9")
     code, out, _ = await run(
         "document", "--encoding", "latin-1", wrong, VALENCE_ADDRESS=server.address
     )

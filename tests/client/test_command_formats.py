@@ -62,7 +62,8 @@ async def test_every_format_into_every_other(
         records = [json.loads(line) for line in content.split("\n")[:-1]]
         assert list(records[0]) == [
             *("id", "text", "", "label", "score", "scores", "polarity", "valence"),
-            *("tokens_total", "tokens_used", "tokens_unknown", "truncated", "model", "timings"),
+            *("tokens_total", "tokens_used", "tokens_unknown", "layers_used", "truncated"),
+            *("model", "timings"),
         ]
     else:
         delimiter = "\t" if into == "tsv" else ","

@@ -23,7 +23,7 @@ from valence_client import (
 
 from tests.client import twins
 from tests.client.conftest import Open, Serving
-from tests.client.contract import info, retry_in, status, violation
+from tests.client.contract import RESET, info, retry_in, status, violation
 
 Code = grpc.StatusCode
 
@@ -82,6 +82,7 @@ WORDED: list[tuple[Status, type[ValenceError], dict[str, Any]]] = [
 # What grpc or a proxy says, and what the client makes of it.
 UNWORDED: list[tuple[Status, type[ValenceError], str]] = [
     (status(Code.UNAVAILABLE, "reset"), Unavailable, r"no server answers at {}: .* \(reset\)"),
+    (status(Code.INTERNAL, RESET), Unavailable, r"{} cut the call off: .* \(Received RST_STREAM"),
     (status(Code.DEADLINE_EXCEEDED, "late"), DeadlineExceeded, "no answer from {} in time"),
     (status(Code.UNIMPLEMENTED, "what?"), ValenceError, "{} does not serve valence.v1"),
     (status(Code.RESOURCE_EXHAUSTED, "too large"), ValenceError, "RESOURCE_EXHAUSTED from {}"),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import grpc
 import pytest
 from google.rpc.status_pb2 import Status
 from valence.v1 import sentiment_pb2 as pb
@@ -14,12 +15,17 @@ from valence_client import AsyncClient, Client, StreamItem, Unavailable
 
 from tests.client import twins
 from tests.client.conftest import Open, Serving
-from tests.client.contract import DRAINING
+from tests.client.contract import DRAINING, RESET, status
 from tests.client.twins import label
 
 
-async def test_what_is_not_answered_is_asked_again(client: Open, server: Serving) -> None:
-    server.contract.drains = 3
+@pytest.mark.parametrize(
+    "end", [DRAINING, status(grpc.StatusCode.INTERNAL, RESET)], ids=["draining", "reset"]
+)
+async def test_what_is_not_answered_is_asked_again(
+    client: Open, server: Serving, end: Status
+) -> None:
+    server.contract.drains, server.contract.drained = 3, end
     texts = ["good", "drain", "good", "\ud800", "bad"]
     async with client() as ask:
         answers = [answer async for answer in ask.classify_stream(texts, overlength="reject")]

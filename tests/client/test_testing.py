@@ -81,6 +81,7 @@ async def test_answers_by_text(kind: str) -> None:
         tokens_total=9,
         tokens_used=7,
         tokens_unknown=2,
+        layers_used=3,
     )
     answers: dict[str, Answer] = {
         "bad": -0.5,

@@ -12,7 +12,7 @@ ROW = re.compile(r"^\| (`--[^|]*)\|([^|]*)\|", re.MULTILINE)
 # What the page says in words.
 IN_WORDS = {
     *("model", "cores", "workers", "cache_dir", "public_health", "public_reflection"),
-    "self_check",
+    *("self_check", "exit_confidence"),
 }
 
 

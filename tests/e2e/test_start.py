@@ -165,11 +165,11 @@ print(sorted({"torch", "transformers"} & set(sys.modules)))
 
 @pytest.fixture(scope="module")
 def prepared(
-    two_labels: str, tmp_path_factory: pytest.TempPathFactory
+    traced: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[tuple[str, ...], list[str]]:
     """The flags of a model that --prepare has converted, and the events that it told of."""
     cache_dir = str(tmp_path_factory.mktemp("prepared"))
-    flags = ("--model", two_labels, "--engine", "openvino", "--cache-dir", cache_dir)
+    flags = ("--model", traced, "--engine", "openvino", "--cache-dir", cache_dir)
     ended = run("--prepare", *flags)
     assert ended.returncode == 0
     return flags, [json.loads(line)["event"] for line in ended.stderr.splitlines()]
@@ -198,10 +198,11 @@ main()
 """
 
 
-def test_the_embedded_model_needs_no_torch() -> None:
-    with launched(python=("-c", WITHOUT_TORCH)) as server:
+@pytest.mark.parametrize("precision", ["f32", "int8", pytest.param("bf16", marks=pytest.mark.full)])
+def test_the_embedded_model_needs_no_torch(precision: str) -> None:
+    with launched("--precision", precision, python=("-c", WITHOUT_TORCH)) as server:
         facts = server.event("SERVING")
-        assert (facts["engine"], facts["precision"]) == ("openvino", "int8")
+        assert (facts["engine"], facts["precision"]) == ("openvino", precision)
         with grpc.insecure_channel(facts["address"]) as channel:
             stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
             response = stub.Classify(pb.ClassifyRequest(text="I loved every minute of it"))
@@ -211,7 +212,7 @@ def test_the_embedded_model_needs_no_torch() -> None:
 
 def test_prepare_converts_and_exits(prepared: tuple[tuple[str, ...], list[str]]) -> None:
     flags, events = prepared
-    assert events == [*["converting"] * 3, "self_check", "converted", "prepared"]
+    assert events == ["tracing", *["converting"] * 3, "self_check", "converted", "prepared"]
     with launched(*flags) as server:
         events = []
         for line in server.lines():

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from valence.v1 import sentiment_pb2 as pb
 from valence.v1 import sentiment_pb2_grpc
 
 from tests.interop.programs import ROOT, run
+from tests.support.envoy import enveloped
 from tests.support.server import START_SECONDS, Server
 
 pytestmark = pytest.mark.full
@@ -52,34 +50,12 @@ def envoy(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     (folder / "image.binpb").write_bytes(descriptors())
     text = CONFIGURATION.read_text().replace("port_value: 8081", "port_value: 0")
     text = text.replace("port_value: 50051", f"port_value: {server.address.rpartition(':')[2]}")
-    admin = "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }\n"
-    (folder / "envoy.yaml").write_text(admin + text)
-    binary = Path(sys.executable).parent / "envoy"
-    flags = ("--disable-hot-restart", "--concurrency", "1", "-l", "warning")
-    paths = ("-c", "envoy.yaml", "--admin-address-path", "admin")
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([binary, *paths, *flags], cwd=folder, stderr=log)
-    try:
-        yield listening(folder, process)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def listening(folder: Path, process: subprocess.Popen[bytes]) -> str:
-    """The address that Envoy has taken; it says so by its admin port alone."""
-    while not (folder / "admin").exists() or not (folder / "admin").read_text():
-        assert process.poll() is None, (folder / "log").read_text()
-    admin = f"http://{(folder / 'admin').read_text()}"
-    with httpx.Client(base_url=admin) as client:
-        while not (found := re.search(r"http::(\S+)", client.get("/listeners").text)):
-            assert process.poll() is None
-    address = found[1]
-    with grpc.insecure_channel(address) as channel:
-        check = health_pb2_grpc.HealthStub(channel).Check
-        request = health_pb2.HealthCheckRequest()
-        assert check(request, wait_for_ready=True, timeout=START_SECONDS).status == 1
-    return address
+    with enveloped(text, "http", folder) as running:
+        with grpc.insecure_channel(running.address) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            request = health_pb2.HealthCheckRequest()
+            assert check(request, wait_for_ready=True, timeout=START_SECONDS).status == 1
+        yield running.address
 
 
 def test_json_is_transcoded(envoy: str, server: Server) -> None:

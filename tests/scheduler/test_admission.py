@@ -44,6 +44,27 @@ def in_seconds(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
+async def test_the_forecast_wait_is_that_of_the_whole_queue(
+    put_clock_forward: Callable[[float], None],
+) -> None:
+    async with slow(put_clock_forward, queued=3) as (batcher, fake):
+        assert 2.5 * SECONDS < batcher.forecast_wait_seconds < 3.5 * SECONDS
+        fake.release()
+        await batcher.close(timeout_seconds=20)
+        assert batcher.forecast_wait_seconds == 0
+
+
+async def test_nothing_is_forecast_before_a_batch_was_measured() -> None:
+    fake = FakeClassifier(held=True)
+    async with batching(fake, max_batch_texts=1) as batcher:
+        answers = [batcher.submit([TEXT])[0] for _ in range(2)]
+        await fake.started()
+        assert batcher.queued_texts == 1
+        assert batcher.forecast_wait_seconds == 0
+        fake.release()
+        await asyncio.gather(*answers)
+
+
 async def test_refused_where_the_deadline_would_pass(
     put_clock_forward: Callable[[float], None],
 ) -> None:

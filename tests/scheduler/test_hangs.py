@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+from valence_service.core.classifier import TokenCount
 from valence_service.core.errors import Unhealthy
 from valence_service.scheduler.batcher import Batcher
 
@@ -68,11 +69,12 @@ async def test_a_hung_replica_is_replaced(put_clock_forward: Callable[[float], N
     new = FakeClassifier()
     old = FakeClassifier(held=True)
     old.tokens.texts, new.tokens.texts = 5, 3
+    old.tokens.layers, new.tokens.layers = {6: 4}, {2: 1, 6: 1}
     async with hung(put_clock_forward, old, new_classifier=lambda: new) as (batcher, _):
         await until(lambda: not batcher.broken_replicas)
         assert batcher.abandoned_threads == 1
         assert said(await submit(batcher, "next")) == "next"
-        assert batcher.tokens == (8, 0)
+        assert batcher.tokens == TokenCount(texts=8, layers={2: 1, 6: 5})
         old.release()
         await until(lambda: not batcher.abandoned_threads)
         assert said(await submit(batcher, "last")) == "last"

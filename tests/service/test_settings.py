@@ -58,6 +58,7 @@ def test_every_setting_is_a_flag_and_a_variable(monkeypatch: pytest.MonkeyPatch)
         "MAX_QUEUE_TEXTS": "7",
         "MAX_TEXT_BYTES": "8",
         "MAX_TEXT_TOKENS": "17",
+        "EXIT_CONFIDENCE": "0.9",
         "MAX_DOCUMENT_BYTES": "13",
         "MAX_SENTENCES": "14",
         "GRACE_SECONDS": "1.5",

@@ -54,6 +54,9 @@ SCRAPE = """\
 # HELP valence_serving Whether.
 # TYPE valence_serving gauge
 valence_serving {serving}
+# HELP valence_forecast_wait_seconds Wait.
+# TYPE valence_forecast_wait_seconds gauge
+valence_forecast_wait_seconds {calls}
 # HELP valence_requests_total Calls.
 # TYPE valence_requests_total counter
 valence_requests_total{{method="Classify",code="OK"}} {calls}
@@ -78,6 +81,7 @@ def test_counts_are_added_up_and_one_that_does_not_serve_is_seen() -> None:
     }
     assert values == {
         ("valence_serving",): 0.0,
+        ("valence_forecast_wait_seconds",): 4.0,
         ("valence_requests_total", "Classify", "OK"): 7.0,
         ("valence_wait_seconds_bucket", "0.1"): 7.0,
         ("valence_wait_seconds_bucket", "+Inf"): 7.0,

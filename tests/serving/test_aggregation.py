@@ -20,6 +20,7 @@ def said(
     *,
     tokens: int = 10,
     probabilities: bool = True,
+    layers: int = 6,
 ) -> Sentiment:
     return read_scores(
         scores,
@@ -28,6 +29,7 @@ def said(
         tokens_total=tokens,
         tokens_used=tokens,
         tokens_unknown=0,
+        layers_used=layers,
     )
 
 
@@ -42,6 +44,11 @@ def test_windows_count_by_their_tokens() -> None:
     assert answer.valence == pytest.approx(-0.4)
     assert answer.polarity is Polarity.NEGATIVE
     assert (answer.tokens_total, answer.tokens_used, answer.tokens_unknown) == (100, 100, 7)
+
+
+def test_the_layers_are_those_of_the_deepest_window() -> None:
+    windows = [said([0.9, 0.1], layers=layers) for layers in (2, 4, 2)]
+    assert whole(windows).layers_used == 4
 
 
 def test_the_answer_to_one_window_is_the_models() -> None:

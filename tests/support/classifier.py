@@ -12,6 +12,7 @@ from valence_service.core.sentiment import Label, LabelScore, ModelInfo, Polarit
 SECRET = "the password is swordfish"
 POISON = "poison"
 MAX_TOKENS = 16
+LAYERS = 6
 
 
 class EchoClassifier:
@@ -25,6 +26,7 @@ class EchoClassifier:
         engine="echo",
         precision="f32",
         device="cpu",
+        layers=LAYERS,
     )
 
     def __init__(self) -> None:
@@ -66,4 +68,5 @@ class EchoClassifier:
             tokens_total=tokens,
             tokens_used=min(tokens, MAX_TOKENS),
             tokens_unknown=text.count("☀"),
+            layers_used=LAYERS,
         )

@@ -19,6 +19,7 @@ def model_source(
     label_valence: dict[str, float] | None = None,
     max_text_tokens: int = 2048,
     self_check: bool = True,
+    exit_confidence: float | None = None,
 ) -> ModelSource:
     return ModelSource(
         name=name,
@@ -30,6 +31,7 @@ def model_source(
         label_valence=label_valence or {},
         max_text_tokens=max_text_tokens,
         self_check=self_check,
+        exit_confidence=exit_confidence,
     )
 
 

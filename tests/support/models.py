@@ -100,6 +100,28 @@ def make_offset_model(folder: Path) -> str:
     return _save(transformers.RobertaForSequenceClassification(config), folder)
 
 
+def make_traced_model(folder: Path) -> str:
+    """An ALBERT: it is not of the BERT family, so torch traces it."""
+    import torch
+    import transformers
+
+    torch.manual_seed(7)
+    config = transformers.AlbertConfig(
+        vocab_size=len(VOCABULARY),
+        embedding_size=16,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        num_labels=2,
+        id2label={0: "NEGATIVE", 1: "POSITIVE"},
+        label2id={"NEGATIVE": 0, "POSITIVE": 1},
+        initializer_range=0.4,
+    )
+    return _save(transformers.AlbertForSequenceClassification(config), folder)
+
+
 def make_unpaddable_model(folder: Path, pad_token_id: int | None = None) -> str:
     """A GPT-2 whose configuration names no padding token: one text a micro-batch."""
     import torch

@@ -54,6 +54,7 @@ class WordClassifier(EchoClassifier):
             tokens_total=len(words) + SPECIAL_TOKENS,
             tokens_used=len(used) + SPECIAL_TOKENS,
             tokens_unknown=text.count("☀"),
+            layers_used=6,
         )
 
 

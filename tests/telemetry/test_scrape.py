@@ -69,6 +69,8 @@ def test_calls_and_texts_are_counted(
     assert grown(before, after, "valence_inference_duration_seconds_count") == batches
     assert grown(before, after, "valence_inference_duration_seconds_sum") > 0
     assert grown(before, after, "valence_batch_fill_ratio_sum") == pytest.approx(6 / 64)
+    # The model has two layers.
+    assert grown(before, after, "valence_texts_by_layers_total", layers="2") == 6
     # Each text fills a pass of 16 tokens alone, or shares one that is as wide for each.
     tokens = grown(before, after, "valence_tokens_total")
     padding = grown(before, after, "valence_padding_tokens_total")

@@ -19,6 +19,7 @@ def said(positive: float, *, tokens: int = 10) -> Sentiment:
         tokens_total=tokens,
         tokens_used=tokens,
         tokens_unknown=0,
+        layers_used=6,
     )
 
 

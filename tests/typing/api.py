@@ -131,6 +131,7 @@ def results(answer: Sentiment, model: ModelInfo) -> None:
     assert_type(answer.tokens_total, int)
     assert_type(answer.tokens_used, int)
     assert_type(answer.tokens_unknown, int)
+    assert_type(answer.layers_used, int)
     assert_type(answer.truncated, bool)
     assert_type(answer.model, ModelRef)
     assert_type(answer.timings, Timings | None)

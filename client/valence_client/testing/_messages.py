@@ -37,6 +37,7 @@ def sentiment_message(sentiment: Sentiment) -> pb.Sentiment:
         truncated=sentiment.truncated,
         model=pb.ModelRef(name=sentiment.model.name, revision=sentiment.model.revision),
         tokens_unknown=sentiment.tokens_unknown,
+        layers_used=sentiment.layers_used,
     )
 
 
@@ -67,6 +68,7 @@ def model_message(model: ModelInfo) -> pb.Model:
         precision=model.precision,
         device=model.device,
         engine_reason=model.engine_reason,
+        layers=model.layers,
     )
 
 

@@ -507,6 +507,7 @@ class Sentiment(google.protobuf.message.Message):
     TRUNCATED_FIELD_NUMBER: builtins.int
     MODEL_FIELD_NUMBER: builtins.int
     TOKENS_UNKNOWN_FIELD_NUMBER: builtins.int
+    LAYERS_USED_FIELD_NUMBER: builtins.int
     label: builtins.str
     """The model's own name for the label with the highest score, such as "POSITIVE" or "4 stars"."""
     score: builtins.float
@@ -533,6 +534,11 @@ class Sentiment(google.protobuf.message.Message):
     """Tokens among tokens_used that the model has no word for, such as emoji or another script. If
     they are most of the text, the answer says little. 0 for a model that reads bytes.
     """
+    layers_used: builtins.int
+    """Layers of the model that were computed for this text: fewer than Model.layers where the model
+    was sure after an earlier one. Of a text that is read in windows, those of the deepest window.
+    0 if the number of its layers is unknown.
+    """
     @property
     def scores(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LabelScore]:
         """Every label with its score, highest first. They sum to 1 unless the model is multi-label, has
@@ -556,9 +562,10 @@ class Sentiment(google.protobuf.message.Message):
         truncated: builtins.bool = ...,
         model: global___ModelRef | None = ...,
         tokens_unknown: builtins.int = ...,
+        layers_used: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_valence", b"_valence", "model", b"model", "valence", b"valence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_valence", b"_valence", "label", b"label", "model", b"model", "polarity", b"polarity", "score", b"score", "scores", b"scores", "tokens_total", b"tokens_total", "tokens_unknown", b"tokens_unknown", "tokens_used", b"tokens_used", "truncated", b"truncated", "valence", b"valence"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_valence", b"_valence", "label", b"label", "layers_used", b"layers_used", "model", b"model", "polarity", b"polarity", "score", b"score", "scores", b"scores", "tokens_total", b"tokens_total", "tokens_unknown", b"tokens_unknown", "tokens_used", b"tokens_used", "truncated", b"truncated", "valence", b"valence"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_valence", b"_valence"]) -> typing.Literal["valence"] | None: ...
 
 global___Sentiment = Sentiment
@@ -650,6 +657,7 @@ class Model(google.protobuf.message.Message):
     PRECISION_FIELD_NUMBER: builtins.int
     DEVICE_FIELD_NUMBER: builtins.int
     ENGINE_REASON_FIELD_NUMBER: builtins.int
+    LAYERS_FIELD_NUMBER: builtins.int
     WINDOWS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name on the hub or the name of its folder."""
@@ -667,6 +675,8 @@ class Model(google.protobuf.message.Message):
     """For people: the reason for this engine and precision, such as "int8: the processor has
     avx512_vnni". Empty if the operator chose them.
     """
+    layers: builtins.int
+    """The number of its layers. 0 if it is unknown."""
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Label]:
         """Its labels, in the model's own order."""
@@ -692,10 +702,11 @@ class Model(google.protobuf.message.Message):
         precision: builtins.str = ...,
         device: builtins.str = ...,
         engine_reason: builtins.str = ...,
+        layers: builtins.int = ...,
         windows: global___Windows | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["limits", b"limits", "windows", b"windows"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["device", b"device", "engine", b"engine", "engine_reason", b"engine_reason", "labels", b"labels", "limits", b"limits", "name", b"name", "precision", b"precision", "revision", b"revision", "windows", b"windows"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["device", b"device", "engine", b"engine", "engine_reason", b"engine_reason", "labels", b"labels", "layers", b"layers", "limits", b"limits", "name", b"name", "precision", b"precision", "revision", b"revision", "windows", b"windows"]) -> None: ...
 
 global___Model = Model
 

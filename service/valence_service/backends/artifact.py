@@ -17,6 +17,7 @@ from valence_service.backends.source import (
     least_limit,
     max_positions,
 )
+from valence_service.backends.stages import exits_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,6 +50,8 @@ class ModelArtifact:
     tokenizer: str
     """The content of tokenizer.json."""
     input_spec: InputSpec
+    exits: tuple[int, ...] = ()
+    """The layers after which texts may leave: its graph has a head there."""
     known: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
     """The scores that torch gave to some texts, for the self-check of each start."""
 
@@ -69,10 +72,13 @@ def int8_xml(folder: ModelFolder) -> Path | None:
     return next(_ready_made(folder, INT8_XML), None)
 
 
-def read_ready_made(folder: ModelFolder, precision: str) -> ModelArtifact | None:
+def read_ready_made(
+    folder: ModelFolder, precision: str, exits: tuple[int, ...] = ()
+) -> ModelArtifact | None:
     """Read the artifact that the folder carries for a precision; None where it carries none.
 
-    Raise ModelUnusable where it is broken.
+    It has those of the exits for which its graph has a head. Raise ModelUnusable where it is
+    broken.
     """
     xml = next(_ready_made(folder, INT8_XML if precision == "int8" else XML), None)
     if xml is None:
@@ -85,7 +91,8 @@ def read_ready_made(folder: ModelFolder, precision: str) -> ModelArtifact | None
         tokenizer, graph = Tokenizer.from_str(content), read_graph(xml)
         check_vocabulary(tokenizer.get_vocab_size(with_added_tokens=False), folder)
         _check_graph(graph, xml, folder)
-        return ModelArtifact(graph, content, _input_spec(folder, tokenizer))
+        spec = _input_spec(folder, tokenizer)
+        return ModelArtifact(graph, content, spec, exits_in(graph, exits))
     except ModelUnusable:
         raise
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The conversions that are kept on disk, so that only a model's first start converts it."""
+"""A folder's model for OpenVINO: ready-made, built, or converted once and kept on disk."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from valence_service.backends.artifact import (
     read_graph,
     read_ready_made,
 )
+from valence_service.backends.bert_build import build_artifact
+from valence_service.backends.bert_family import CannotBuild
 from valence_service.backends.selection import PIPELINE_EXTRA, can_convert
 from valence_service.backends.source import ModelUnavailable, ModelUnusable
 
@@ -54,17 +56,23 @@ def prepare_artifact(
     cache_dir: Path,
     *,
     check_tokens: int | None,
+    exits: tuple[int, ...] = (),
     must_keep: bool = False,
 ) -> ModelArtifact:
-    """Return the model for a precision: ready-made, from the cache, or converted and cached now.
+    """Return the model for a precision: ready-made, built, from the cache, or converted now.
 
     Keep a conversion only if it answers like torch, on texts of up to check_tokens (None: any).
     Block, for some seconds where it converts. Raise ModelUnusable; where the cache cannot be
-    written, only if it must_keep.
+    written, only if it must_keep. It has ``exits`` after these layers where the form has heads
+    there: a conversion has none.
     """
-    ready_made = read_ready_made(folder, precision)
+    ready_made = read_ready_made(folder, precision, exits)
     if ready_made is not None:
         return ready_made
+    try:
+        return build_artifact(folder, exits)
+    except CannotBuild as error:
+        why = str(error)
     # Another version's conversion may differ, and a newer file may not be read by an older one.
     version = openvino.__version__.split("-")[0]
     made_of = f"{folder.digest[:32]}-{folder.settings_digest[:8]}"
@@ -77,10 +85,11 @@ def prepare_artifact(
     if not can_convert():
         raise ModelUnusable(
             f"{folder.name} carries no OpenVINO form for {precision}, and to convert it torch and "
-            f"transformers are needed: {PIPELINE_EXTRA}"
+            f"transformers are needed, since {why}: {PIPELINE_EXTRA}"
         )
     from valence_service.backends import conversion
 
+    log.info("tracing", model=folder.name, reason=why)
     artifact = conversion.convert(folder, check_tokens=check_tokens)
     try:
         _write(artifact, entry)
@@ -132,7 +141,7 @@ def _read(entry: Path) -> ModelArtifact:
         Tokenizer.from_str(tokenizer)  # fail here, where the entry can be made again
         model = read_graph(entry / XML)
         weakref.finalize(model, files.pop_all().close)
-    return ModelArtifact(model, tokenizer, input_spec, record["known"])
+    return ModelArtifact(model, tokenizer, input_spec, known=record["known"])
 
 
 def _write(artifact: ModelArtifact, entry: Path) -> None:

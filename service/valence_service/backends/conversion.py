@@ -13,12 +13,9 @@ import structlog
 
 from valence_service.backends import torch_model
 from valence_service.backends.artifact import InputSpec, ModelArtifact
+from valence_service.backends.compiled import compile_model
 from valence_service.backends.labels import read_labels
-from valence_service.backends.openvino import (
-    MAX_MICRO_BATCH_TOKENS,
-    OpenVinoClassifier,
-    compile_model,
-)
+from valence_service.backends.openvino import MAX_MICRO_BATCH_TOKENS, OpenVinoClassifier
 from valence_service.backends.pipeline import PipelineClassifier, build_pipeline
 from valence_service.backends.self_check import MAX_CONVERSION_SECONDS, SelfCheck
 from valence_service.backends.serving_form import find_serving_form

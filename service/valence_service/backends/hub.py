@@ -10,7 +10,10 @@ from valence_service.backends.integrity import ModelUnavailable, ModelUnusable, 
 # The files of a text classifier; other frameworks' weights stay on the hub. Some tokenizers have
 # files with endings of their own: BERTweet's bpe.codes, ProphetNet's prophetnet.tokenizer.
 SETTINGS = ("*.json", "*.txt", "*.model", "*.codes", "*.tokenizer", "*.tiktoken")
-_FILES = (*SETTINGS, "model*.safetensors", "openvino_model*", "openvino/*")
+_FILES = (
+    *SETTINGS,
+    *("model*.safetensors", "exits.safetensors", "openvino_model*", "openvino/*"),
+)
 _PICKLES = "pytorch_model*.bin"
 
 

@@ -99,7 +99,7 @@ def check_weights(folder: Path) -> list[Path]:
     for path in weights:
         check_file(path)
         if path.suffix == ".safetensors":
-            _check_safetensors(path)
+            check_safetensors(path)
     return weights
 
 
@@ -134,7 +134,7 @@ def _shards(index: Path) -> list[Path]:
     return [index.parent / name for name in shards]
 
 
-def _check_safetensors(path: Path) -> None:
+def check_safetensors(path: Path) -> None:
     """Raise ModelUnusable unless the file has the length that its header says."""
     size = path.stat().st_size
     with path.open("rb") as file:

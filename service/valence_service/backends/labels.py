@@ -143,6 +143,7 @@ def read_scores(
     tokens_total: int,
     tokens_used: int,
     tokens_unknown: int,
+    layers_used: int,
 ) -> Sentiment:
     """Make a sentiment from the score of each label, in the labels' order.
 
@@ -160,6 +161,7 @@ def read_scores(
         tokens_total=tokens_total,
         tokens_used=tokens_used,
         tokens_unknown=tokens_unknown,
+        layers_used=layers_used,
     )
 
 

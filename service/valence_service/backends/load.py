@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from valence_service.backends.exits import NO_EXITS, exits_of
 from valence_service.backends.model_source import ModelSource, model_info
 from valence_service.backends.selection import ExecutionPlan, can_convert, plan_execution
 from valence_service.backends.self_check import SelfCheck
@@ -16,6 +17,7 @@ from valence_service.core.classifier import LoadedModel
 
 if TYPE_CHECKING:
     from valence_service.backends.artifact import ModelArtifact
+    from valence_service.backends.exits import Exits
     from valence_service.core.classifier import Classifier
 
 __all__ = ["ModelSource", "ModelUnusable", "load_model", "prepare_model"]
@@ -47,6 +49,11 @@ def load_model(
             )
         except CannotConvert as error:
             plan = _without_openvino(source, error)
+    elif source.exit_confidence is not None and source.exit_confidence < NO_EXITS:
+        raise ModelUnusable(
+            "the pipeline engine computes every layer: leave it out, or --engine openvino",
+            setting="exit_confidence",
+        )
     from valence_service.backends.pipelines import load_pipelines
 
     return load_pipelines(
@@ -65,31 +72,47 @@ def prepare_model(source: ModelSource) -> None:
     plan = _plan(source, folder)
     if plan.engine == "openvino":
         try:
-            _artifact(source, folder, plan, must_keep=True)
+            exits = exits_of(folder, source.exit_confidence)
+            _artifact(source, folder, plan, exits, must_keep=True)
         except CannotConvert as error:
             _without_openvino(source, error)
 
 
 def _plan(source: ModelSource, folder: ModelFolder) -> ExecutionPlan:
     from valence_service.backends.artifact import int8_xml
+    from valence_service.backends.bert_build import can_build
 
     return plan_execution(
-        source.engine, source.precision, source.device, int8_ready=int8_xml(folder) is not None
+        source.engine,
+        source.precision,
+        source.device,
+        int8_ready=int8_xml(folder) is not None,
+        others_ready=can_build(folder),
     )
 
 
 def _artifact(
-    source: ModelSource, folder: ModelFolder, plan: ExecutionPlan, *, must_keep: bool = False
+    source: ModelSource,
+    folder: ModelFolder,
+    plan: ExecutionPlan,
+    exits: Exits | None,
+    *,
+    must_keep: bool = False,
 ) -> ModelArtifact:
     from valence_service.backends.cache import prepare_artifact
 
+    layers = exits.layers if exits else ()
     artifact = prepare_artifact(
         folder,
         plan.precision,
         source.cache_dir,
         check_tokens=source.max_text_tokens if source.self_check else None,
+        exits=layers,
         must_keep=must_keep,
     )
+    unused = [layer for layer in layers if layer not in artifact.exits]
+    if unused:
+        log.warning("exits_unused", layers=unused, reason=f"its {plan.precision} form lacks them")
     return artifact.reading(source.max_text_tokens)
 
 
@@ -113,11 +136,13 @@ def _compiled(
     cores: int,
     max_micro_batch_tokens: int,
 ) -> LoadedModel:
-    from valence_service.backends.openvino import LatencyForm, OpenVinoClassifier, compile_model
+    from valence_service.backends.compiled import LatencyForm, compile_model
+    from valence_service.backends.openvino import OpenVinoClassifier
     from valence_service.backends.serving_form import find_serving_form
     from valence_service.backends.token_reader import OffsetReader
 
-    artifact = _artifact(source, folder, plan)
+    exits = exits_of(folder, source.exit_confidence)
+    artifact = _artifact(source, folder, plan, exits)
     info = model_info(source, folder, plan, artifact.input_spec.max_tokens)
 
     def load(form: ModelArtifact) -> LoadedModel:
@@ -131,6 +156,7 @@ def _compiled(
         )
         throughput = compiled(streams=replicas, threads=cores)
         if source.self_check and source.name is not None:
+            # Both at full depth: a text may take another exit where its width is another.
             exact = classifier(throughput, None, artifact=form.one_by_one())
             check = SelfCheck(
                 info.max_tokens,
@@ -139,6 +165,8 @@ def _compiled(
                 known=dict(form.known),
             )
             check.run(classifier(throughput, None).classify)
+        if exits:
+            classifier = functools.partial(classifier, exit_confidence=exits.confidence)
         # A single stream has all the cores already.
         latency = (
             LatencyForm(functools.partial(compiled, streams=1, threads=cores))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from valence_service.backends.exits import layers_of
 from valence_service.backends.labels import read_labels
 from valence_service.backends.source import ModelUnusable
 from valence_service.core.sentiment import ModelInfo
@@ -38,6 +39,8 @@ class ModelSource:
     self_check: bool
     """Whether to compare answers before the model serves. The embedded model starts without."""
     allow_pickle: bool = False
+    exit_confidence: float | None = None
+    """The least score that leaves a model at an exit; None: the model's own, 1: full depth."""
 
 
 def model_info(
@@ -57,4 +60,5 @@ def model_info(
         precision=plan.precision,
         device=plan.device,
         engine_reason=plan.reason,
+        layers=layers_of(folder.config),
     )

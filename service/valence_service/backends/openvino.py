@@ -1,31 +1,26 @@
-"""The model compiled for the CPU by OpenVINO: the default where there is no GPU.
-
-There are two compiled forms. The throughput form gives each replica a stream of its own on a share
-of the cores, and answers the most texts a second. The latency form has one stream on all cores, and
-answers one text soonest. docs/decisions/0006-two-compiled-forms.md has the figures.
-"""
+"""One replica of a model that OpenVINO computes: the default where there is no GPU."""
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino
-import structlog
 from tokenizers import Tokenizer
 
 from valence_service.backends.activation import activate
+from valence_service.backends.exits import NO_EXITS
 from valence_service.backends.labels import read_scores
 from valence_service.backends.micro_batches import micro_batches, rounded_up
+from valence_service.backends.stages import VECTORS
 from valence_service.backends.unknown_tokens import UnknownTokens
 from valence_service.core.classifier import TokenCount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from valence_service.backends.artifact import ModelArtifact
+    from valence_service.backends.compiled import CompiledForm, LatencyForm
     from valence_service.core.sentiment import ModelInfo, Sentiment
 
 # OpenVINO makes kernels for each new shape of a micro-batch (texts x tokens). That takes the time
@@ -37,119 +32,53 @@ MAX_MICRO_BATCH_TOKENS = 1024
 LEAST_TOKENS = 16
 # The fixed cost of a micro-batch, in tokens.
 OVERHEAD_TOKENS = 16
-# Compute attention as products and a softmax: OpenVINO's fused kernel takes twice the time for many
-# short texts (docs/decisions/0011-plain-attention.md).
-PLAIN_ATTENTION = {"SNIPPETS_MODE": "DISABLE"}
-# A model that reads longer texts gets the fused kernel. The parts stay in memory whole, and grow
-# with the square of the tokens: with 12 heads, a text of 2,048 tokens takes 1,000 MB more, in the
-# fused kernel 130 MB, and two thirds of the time.
-MAX_PLAIN_ATTENTION_TOKENS = 1024
-# Without padding each length of text is a shape of its own. So each stream keeps few kernels, of a
-# third of a MB each; OpenVINO's default is 5,000.
-FEW_KERNELS = {"CPU_RUNTIME_CACHE_CAPACITY": 64}
-log = structlog.get_logger()
-
-# OpenVINO fills its table of types at the first lookup. Two threads that look up at once deadlock
-# over that table's lock and Python's. So one thread looks up here, before any replica computes.
-openvino.Type.i64.to_dtype()
+# Kernels of other shapes add in another order, so a text's top score differs a little with its
+# company. Where it is as near to the confidence of an exit as this, the text alone decides.
+MARGINS = {"f32": 1e-4}
+HALF_MARGIN = 1e-2
 
 
-def compile_model(
-    artifact: ModelArtifact, precision: str, *, streams: int, threads: int
-) -> openvino.CompiledModel:
-    """Compile the model for the CPU, to compute as many micro-batches at once as streams."""
-    settings: dict[str, int | str] = {
-        "NUM_STREAMS": streams,
-        "INFERENCE_NUM_THREADS": threads,
-    }
-    if precision != "int8":
-        # Without the hint an int8 model computes the rest in what the processor does best.
-        settings["INFERENCE_PRECISION_HINT"] = precision
-    undocumented: dict[str, int | str] = {}
-    if artifact.input_spec.pad_id is None:
-        undocumented |= FEW_KERNELS
-    if artifact.input_spec.max_tokens <= MAX_PLAIN_ATTENTION_TOKENS:
-        undocumented |= PLAIN_ATTENTION
-    core = openvino.Core()
-    try:
-        return core.compile_model(artifact.model, "CPU", settings | undocumented)
-    except RuntimeError as error:
-        # Another version of OpenVINO may not know these settings.
-        if not any(name in str(error) for name in undocumented):
-            raise
-        log.warning("openvino_settings", without=undocumented, reason="unknown to this OpenVINO")
-        return core.compile_model(artifact.model, "CPU", settings)
+class _Text:
+    """A text on its way through the stages."""
 
+    __slots__ = ("encoding", "layers", "scores", "vectors")
 
-class LatencyForm:
-    """The form that computes a micro-batch of one text while every other replica is idle.
+    def __init__(self, encoding: Any) -> None:
+        self.encoding = encoding
+        self.vectors: np.ndarray | None = None
+        """Of its tokens, as the last stage left them: [tokens, width]."""
+        self.scores: list[float] = []
+        self.layers = 0
 
-    Beside a busy replica it would compete for that one's cores, and both would be slower.
-
-    A thread of its own compiles it beside the first calls. The throughput form can answer those,
-    so the start does not wait.
-    """
-
-    def __init__(self, compile_form: Callable[[], openvino.CompiledModel]) -> None:
-        """Start to compile."""
-        self._lock = threading.Lock()
-        self._computing = 0
-        self._request: openvino.InferRequest | None = None
-        # Not a daemon: OpenVINO aborts a process that exits while it compiles, such as a test's.
-        self.compiling = threading.Thread(
-            target=self._compile, args=(compile_form,), name="compile-latency-form"
-        )
-        self.compiling.start()
-
-    def _compile(self, compile_form: Callable[[], openvino.CompiledModel]) -> None:
-        try:
-            self._request = compile_form().create_infer_request()
-        except Exception:
-            log.exception("latency_form", hint="single texts take the throughput form: slower")
-
-    @contextmanager
-    def computing(self) -> Iterator[None]:
-        """Count a replica that computes, in this form or in another."""
-        with self._lock:
-            self._computing += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._computing -= 1
-
-    def infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray | None:
-        """Return logits of shape [texts, labels]; None where the throughput form has to compute.
-
-        That is until this form is compiled, and while another replica computes. Call it within
-        computing(): so only one replica at a time gets through.
-        """
-        if self._request is None or self._computing > 1:
-            return None
-        return _run(self._request, inputs)
+    def __len__(self) -> int:
+        return len(self.encoding)
 
 
 class OpenVinoClassifier:
-    """One replica: a stream of the throughput form, and a tokenizer of its own."""
+    """A stream of the throughput form, and a tokenizer of its own."""
 
     def __init__(
         self,
         info: ModelInfo,
-        throughput: openvino.CompiledModel,
+        throughput: CompiledForm,
         latency: LatencyForm | None,
         artifact: ModelArtifact,
         *,
         activation: str,
         max_micro_batch_tokens: int,
+        exit_confidence: float = NO_EXITS,
     ) -> None:
-        """Create the infer request and the tokenizer of a replica."""
+        """Create the infer requests and the tokenizer of a replica."""
         self.info = info
         self.tokens = TokenCount()
-        self._request = throughput.create_infer_request()
-        self._inputs = [port.get_any_name() for port in throughput.inputs]
+        self._request = throughput.request()
+        self._inputs = throughput.inputs
         self._latency = latency
         self._computing = latency.computing if latency else nullcontext
         self._artifact = artifact  # keeps the cache from removing the file that is mapped
+        self._depths = (*artifact.exits, info.layers)
+        self._confidence = exit_confidence
+        self._margin = MARGINS.get(info.precision, HALF_MARGIN)
         self._tokenizer = Tokenizer.from_str(artifact.tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -171,31 +100,24 @@ class OpenVinoClassifier:
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         totals = [len(encoding) for encoding in encodings]
         self._truncate(texts, encodings)
-        used = [len(encoding) for encoding in encodings]
-        scores: list[Sequence[float]] = [()] * len(texts)
-        for group in micro_batches(
-            [self._width(tokens) for tokens in used],
-            counts=(1,) if self.one_by_one else MICRO_BATCH_TEXTS,
-            max_tokens=min(self._max_micro_batch_tokens, MAX_MICRO_BATCH_TOKENS),
-            overhead_tokens=OVERHEAD_TOKENS,
-        ):
-            inputs = self._pad([encodings[index] for index in group])
-            tokens = sum(used[index] for index in group)
-            self.tokens.texts += tokens
-            self.tokens.padding += inputs["input_ids"].size - tokens
-            logits = self._infer(inputs)
-            for index, row in zip(group, activate(logits, self._activation), strict=True):
-                scores[index] = row.tolist()
+        computed = [_Text(encoding) for encoding in encodings]
+        going_on = computed
+        for stage in range(len(self._depths)):
+            groups = list(self._micro_batches(going_on))
+            going_on = [text for group in groups for text in self._compute(stage, group)]
+        for text in computed:
+            self.tokens.layers[text.layers] = self.tokens.layers.get(text.layers, 0) + 1
         return [
             read_scores(
-                scores[index],
+                text.scores,
                 self.info.labels,
                 probabilities=self._activation != "none",
-                tokens_total=totals[index],
-                tokens_used=used[index],
-                tokens_unknown=self._unknown.count(encodings[index].ids),
+                tokens_total=total,
+                tokens_used=len(text),
+                tokens_unknown=self._unknown.count(text.encoding.ids),
+                layers_used=text.layers,
             )
-            for index in range(len(texts))
+            for text, total in zip(computed, totals, strict=True)
         ]
 
     def _truncate(self, texts: Sequence[str], encodings: list[Any]) -> None:
@@ -211,39 +133,89 @@ class OpenVinoClassifier:
         finally:
             self._tokenizer.no_truncation()
 
+    def _micro_batches(self, texts: Sequence[_Text]) -> Iterator[list[_Text]]:
+        for group in micro_batches(
+            [self._width(len(text)) for text in texts],
+            counts=(1,) if self.one_by_one else MICRO_BATCH_TEXTS,
+            max_tokens=min(self._max_micro_batch_tokens, MAX_MICRO_BATCH_TOKENS),
+            overhead_tokens=OVERHEAD_TOKENS,
+        ):
+            yield [texts[index] for index in group]
+
+    def _compute(self, stage: int, texts: Sequence[_Text]) -> Iterator[_Text]:
+        """Compute one stage of a micro-batch, and yield the texts that go on to the next."""
+        inputs = self._pad(stage, texts)
+        if stage == 0:
+            tokens = sum(map(len, texts))
+            self.tokens.texts += tokens
+            self.tokens.padding += inputs["input_ids"].size - tokens
+        # One text is answered sooner in the latency form.
+        latency = self._latency.request() if self._latency and len(texts) == 1 else None
+        logits, vectors = (latency or self._request).infer(stage, inputs)
+        for row, (text, scores) in enumerate(
+            zip(texts, activate(logits, self._activation), strict=True)
+        ):
+            text.layers = self._depths[stage]
+            text.scores = scores.tolist()
+            if vectors is not None and not self._leaves(stage, text):
+                text.vectors = vectors[row, self._span(text)]
+                yield text
+
+    def _leaves(self, stage: int, text: _Text) -> bool:
+        """Return whether the text's answer is sure enough at the stage's exit.
+
+        The exit must not depend on the company. Where rounding could decide, the text is computed
+        anew, alone and in the throughput form, and that decides.
+        """
+        if self._confidence >= NO_EXITS:
+            return False
+        if abs(max(text.scores) - self._confidence) <= self._margin:
+            text.scores = self._alone(stage, text)
+        return max(text.scores) >= self._confidence
+
+    def _alone(self, stage: int, text: _Text) -> list[float]:
+        """Return a text's scores after a stage, computed from its tokens on, without company."""
+        alone = _Text(text.encoding)
+        for number in range(stage + 1):
+            logits, vectors = self._request.infer(number, self._pad(number, [alone]))
+            if vectors is not None:
+                alone.vectors = vectors[0, self._span(alone)]
+        scores: list[float] = activate(logits, self._activation)[0].tolist()
+        return scores
+
     def _width(self, tokens: int) -> int:
         """Return the width of a micro-batch whose longest text has so many tokens."""
         if self.one_by_one:
             return tokens
         return min(rounded_up(tokens, least=LEAST_TOKENS), self.info.max_tokens)
 
-    def _pad(self, encodings: Sequence[Any]) -> dict[str, np.ndarray]:
-        """Return the model's inputs, int64, each of shape [texts, width]."""
-        lengths = [len(encoding) for encoding in encodings]
-        shape = (len(encodings), self._width(max(lengths)))
+    def _span(self, text: _Text) -> slice:
+        """Return which places of a row are a text's."""
+        return slice(-len(text), None) if self._artifact.input_spec.pad_left else slice(len(text))
+
+    def _pad(self, stage: int, texts: Sequence[_Text]) -> dict[str, np.ndarray]:
+        """Return a stage's inputs, each of shape [texts, width], or [texts, width, vector]."""
+        shape = (len(texts), self._width(max(map(len, texts))))
+        mask = np.zeros(shape, np.int64)
+        for row, text in enumerate(texts):
+            mask[row, self._span(text)] = 1
+        if stage:
+            return {VECTORS: self._pad_vectors(shape, texts), "attention_mask": mask}
         arrays = {
             "input_ids": np.full(shape, self._artifact.input_spec.pad_id or 0, np.int64),
-            "attention_mask": np.zeros(shape, np.int64),
+            "attention_mask": mask,
         }
         if "token_type_ids" in self._inputs:
             arrays["token_type_ids"] = np.zeros(shape, np.int64)
-        for row, (encoding, length) in enumerate(zip(encodings, lengths, strict=True)):
-            span = slice(-length, None) if self._artifact.input_spec.pad_left else slice(length)
-            arrays["input_ids"][row, span] = encoding.ids
-            arrays["attention_mask"][row, span] = 1
+        for row, text in enumerate(texts):
+            arrays["input_ids"][row, self._span(text)] = text.encoding.ids
             if "token_type_ids" in arrays:
-                arrays["token_type_ids"][row, span] = encoding.type_ids
+                arrays["token_type_ids"][row, self._span(text)] = text.encoding.type_ids
         return {name: arrays[name] for name in self._inputs}
 
-    def _infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Return logits of shape [texts, labels], float32."""
-        if self._latency is not None and len(inputs["input_ids"]) == 1:
-            logits = self._latency.infer(inputs)
-            if logits is not None:
-                return logits
-        return _run(self._request, inputs)
-
-
-def _run(request: openvino.InferRequest, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    request.infer(inputs, share_inputs=True)
-    return np.array(request.get_output_tensor(0).data, np.float32)
+    def _pad_vectors(self, shape: tuple[int, int], texts: Sequence[_Text]) -> np.ndarray:
+        vectors = [text.vectors for text in texts if text.vectors is not None]
+        padded = np.zeros((*shape, vectors[0].shape[1]), np.float32)
+        for row, (text, of_text) in enumerate(zip(texts, vectors, strict=True)):
+            padded[row, self._span(text)] = of_text
+        return padded

@@ -63,6 +63,8 @@ class PipelineClassifier:
             for index, result in zip(group, results, strict=True):
                 by_id = {item["label"]: item["score"] for item in result}
                 scores[index] = [by_id[label] for label in range(len(by_id))]
+        depth = self.info.layers
+        self.tokens.layers[depth] = self.tokens.layers.get(depth, 0) + len(texts)
         return [
             read_scores(
                 scores[index],
@@ -71,6 +73,7 @@ class PipelineClassifier:
                 tokens_total=totals[index],
                 tokens_used=used[index],
                 tokens_unknown=unknown[index],
+                layers_used=self.info.layers,
             )
             for index in range(len(texts))
         ]

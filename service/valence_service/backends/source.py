@@ -60,7 +60,7 @@ class ModelFolder:
     revision: str
     """The hub's commit, or the first digits of ``digest``."""
     digest: str
-    """SHA-256 of the weights and of the OpenVINO forms beside them, hexadecimal."""
+    """SHA-256 of the weights, and of the OpenVINO forms and exits beside them, hexadecimal."""
     settings_digest: str
     """SHA-256 of its configuration and its tokenizer."""
     pickled: bool
@@ -184,7 +184,12 @@ def _label_names(path: Path, config: Mapping[str, Any]) -> list[str]:
 
 def _computed(path: Path) -> list[Path]:
     """Return the files whose numbers are computed, whichever engine and precision is chosen."""
-    return list(dict.fromkeys([*weights_of(path), *ready_made_of(path)]))
+    heads = path / "exits.safetensors"
+    return list(
+        dict.fromkeys(
+            [*weights_of(path), *ready_made_of(path), *([heads] if heads.exists() else [])]
+        )
+    )
 
 
 def _digest(files: Iterable[Path], *, named: bool = False) -> str:

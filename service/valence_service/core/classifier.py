@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -14,12 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TokenCount:
-    """Tokens that a replica has been given so far. Its thread counts, any thread may read."""
+    """What a replica has computed so far. Its thread counts, any thread may read."""
 
     texts: int = 0
     """Tokens of texts."""
     padding: int = 0
     """Tokens that filled shorter texts up."""
+    layers: dict[int, int] = field(default_factory=dict)
+    """Texts, by how many layers were computed for them."""
+
+    def __add__(self, other: TokenCount) -> TokenCount:
+        """Return the sum of two counts."""
+        layers = self.layers.copy()  # at once: its thread may add to it meanwhile
+        for depth, texts in other.layers.copy().items():
+            layers[depth] = layers.get(depth, 0) + texts
+        return TokenCount(self.texts + other.texts, self.padding + other.padding, layers)
 
 
 class Classifier(Protocol):

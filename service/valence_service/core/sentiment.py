@@ -52,6 +52,8 @@ class Sentiment:
     tokens_total: int
     tokens_used: int
     tokens_unknown: int = 0
+    layers_used: int = 0
+    """0 where the number of the model's layers is unknown."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a score that is no number: no client may take it for an answer."""
@@ -76,6 +78,8 @@ class ModelInfo:
     engine: str
     precision: str
     device: str
+    layers: int = 0
+    """0 where it is unknown."""
     engine_reason: str = ""
     """For people: why this engine and precision, where the service was left to choose."""
 

@@ -61,11 +61,15 @@ class Admission:
         check_deadline(wait_seconds, deadline - self._loop.time())
 
     @property
+    def forecast_wait_seconds(self) -> float:
+        """How long the last text in the queue will wait; 0 until there is an estimate."""
+        waiting_tokens = self._queue.tokens if self._estimate.trusted else 0
+        return self._estimate.seconds_for(waiting_tokens)
+
+    @property
     def utilization(self) -> float:
         """The busy share of the replicas; a wait of TARGET_WAIT_SECONDS adds 1."""
-        waiting_tokens = self._queue.tokens if self._estimate.trusted else 0
-        wait_seconds = self._estimate.seconds_for(waiting_tokens)
-        return self._pool.busy_share + wait_seconds / TARGET_WAIT_SECONDS
+        return self._pool.busy_share + self.forecast_wait_seconds / TARGET_WAIT_SECONDS
 
     @property
     def _could_start_now(self) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from valence_service.core.classifier import TokenCount
 from valence_service.core.errors import Draining, Unhealthy
 from valence_service.core.observer import NoObserver, Observer, TextCounters
 from valence_service.scheduler.admission import Admission
@@ -129,15 +130,19 @@ class Batcher:
         return sum(replica.abandoned_threads for replica in self._pool.replicas)
 
     @property
-    def tokens(self) -> tuple[int, int]:
-        """Tokens that the model has been given so far: of texts, and of padding."""
-        counts = [replica.tokens for replica in self._pool.replicas]
-        return sum(count.texts for count in counts), sum(count.padding for count in counts)
+    def tokens(self) -> TokenCount:
+        """What the model has computed so far."""
+        return sum((replica.tokens for replica in self._pool.replicas), TokenCount())
 
     @property
     def idle(self) -> bool:
         """Whether no text waits or is being computed."""
         return self._backlog.idle
+
+    @property
+    def forecast_wait_seconds(self) -> float:
+        """How long the last text in the queue will wait, by estimate."""
+        return self._admission.forecast_wait_seconds
 
     @property
     def utilization(self) -> float:

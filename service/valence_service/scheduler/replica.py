@@ -86,9 +86,8 @@ class Replica:
 
     @property
     def tokens(self) -> TokenCount:
-        """Tokens that its classifiers have been given so far."""
-        count, replaced = self._classifier.tokens, self._replaced
-        return TokenCount(count.texts + replaced.texts, count.padding + replaced.padding)
+        """What its classifiers have computed so far."""
+        return self._classifier.tokens + self._replaced
 
     def set_aside(self, trouble: str) -> None:
         """Note that it is not well, and why."""

@@ -41,6 +41,7 @@ def combine(
         tokens_total=tokens_total,
         tokens_used=tokens_total,
         tokens_unknown=tokens_unknown,
+        layers_used=max(window.layers_used for window in windows),
     )
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SCRAPE_SECONDS = 2.0
 # What is not added up: NOT_SERVING of one process is to be seen, and facts are alike.
 _LEAST = frozenset({"valence_serving", "process_start_time_seconds", "process_max_fds"})
+# Callers wait in one process, not in one after the other.
+_MOST = frozenset({"valence_forecast_wait_seconds"})
 _ALIKE = ("python_info", "valence_build_info", "valence_model_info")
 
 
@@ -86,4 +88,6 @@ def add_up(texts: Iterable[str]) -> list[Metric]:
 def _together(name: str, known: float | None, value: float) -> float:
     if known is None or name in _ALIKE:
         return value
+    if name in _MOST:
+        return max(known, value)
     return min(known, value) if name in _LEAST else known + value

@@ -46,6 +46,11 @@ def _model_metrics(batcher: Batcher, info: ModelInfo) -> Iterator[Metric]:
     yield _gauge(
         "queue_tokens", "Tokens that wait to be computed, by estimate.", batcher.queued_tokens
     )
+    yield _gauge(
+        "forecast_wait_seconds",
+        "How long the last text in the queue will wait, by estimate.",
+        batcher.forecast_wait_seconds,
+    )
     yield _gauge("replicas", "Replicas of the model.", batcher.replicas)
     yield _gauge(
         "replicas_broken",
@@ -63,13 +68,23 @@ def _model_metrics(batcher: Batcher, info: ModelInfo) -> Iterator[Metric]:
     for outcome in ("answered", "failed", "dropped", "wasted"):
         texts.add_metric([outcome], getattr(batcher.counters, outcome))
     yield texts
-    of_texts, of_padding = batcher.tokens
+    computed = batcher.tokens
     yield CounterMetricFamily(
-        "valence_tokens", "Tokens of texts that the model was given.", of_texts
+        "valence_tokens", "Tokens of texts that the model was given.", computed.texts
     )
     yield CounterMetricFamily(
-        "valence_padding_tokens", "Tokens that filled micro-batches of the model up.", of_padding
+        "valence_padding_tokens",
+        "Tokens that filled micro-batches of the model up.",
+        computed.padding,
     )
+    by_layers = CounterMetricFamily(
+        "valence_texts_by_layers",
+        "Texts that were computed, by how many of the model's layers it took.",
+        labels=["layers"],
+    )
+    for layers, count in sorted(computed.layers.items()):
+        by_layers.add_metric([str(layers)], count)
+    yield by_layers
     facts = {
         "name": info.name,
         "revision": info.revision,

@@ -105,6 +105,7 @@ class Replies:
             precision=info.precision,
             device=info.device,
             engine_reason=info.engine_reason,
+            layers=info.layers,
         )
 
     @classmethod
@@ -126,6 +127,7 @@ class Replies:
             truncated=sentiment.truncated,
             model=self._ref,
             tokens_unknown=sentiment.tokens_unknown,
+            layers_used=sentiment.layers_used,
         )
 
     def classify(self, answer: Answer) -> pb.ClassifyResponse:

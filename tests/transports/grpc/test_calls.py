@@ -13,7 +13,7 @@ from valence.v1 import sentiment_pb2 as pb
 from valence_service.core.errors import Unhealthy
 from valence_service.transports.grpc.server import ConnectionLimits
 
-from tests.support.classifier import MAX_TOKENS, POISON, SECRET
+from tests.support.classifier import LAYERS, MAX_TOKENS, POISON, SECRET
 from tests.support.errors import Told, told
 from tests.support.waiting import until
 from tests.transports.grpc.conftest import LIMITS, QUEUE_TEXTS, Service, started, wordless
@@ -55,13 +55,14 @@ async def test_a_blank_text_is_invalid(service: Service, text: str) -> None:
     await invalid(service.stub.Classify(pb.ClassifyRequest(text=text)), "text", "empty")
 
 
-async def test_unknown_tokens_are_told_in_every_call(service: Service) -> None:
+async def test_unknown_tokens_and_layers_are_told_in_every_call(service: Service) -> None:
     stub, text = service.stub, "☀ good ☀"
     one = (await stub.Classify(pb.ClassifyRequest(text=text))).sentiment
     batch = (await stub.BatchClassify(pb.BatchClassifyRequest(texts=[text]))).results[0].sentiment
     stream = stub.StreamClassify(iter([pb.StreamClassifyRequest(text=text)]))
     streamed = [response.sentiment async for response in stream]
     assert [s.tokens_unknown for s in (one, batch, *streamed)] == [2, 2, 2]
+    assert [s.layers_used for s in (one, batch, *streamed)] == [LAYERS] * 3
 
 
 # Zero-width ones, NUL, a byte order mark, the direction of writing, marks without a letter, and
@@ -246,6 +247,7 @@ async def test_the_model_tells_its_labels_and_limits(service: Service) -> None:
         ("POSITIVE", pb.POLARITY_POSITIVE, 1.0),
         ("NEGATIVE", pb.POLARITY_NEGATIVE, -1.0),
     ]
+    assert model.layers == LAYERS
     limits = model.limits
     assert (limits.max_text_bytes, limits.max_batch_texts) == (100, 4)
     assert (limits.max_tokens, limits.max_id_bytes) == (MAX_TOKENS, 256)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ADDED = frozenset(
     (
         *("label", "score", "scores", "polarity", "valence", "tokens_total", "tokens_used"),
-        *("tokens_unknown", "truncated", "model", "timings", "error"),
+        *("tokens_unknown", "layers_used", "truncated", "model", "timings", "error"),
     )
 )
 

@@ -61,6 +61,7 @@ def sentiment_fields(sentiment: Sentiment) -> dict[str, Any]:
         "tokens_total": sentiment.tokens_total,
         "tokens_used": sentiment.tokens_used,
         "tokens_unknown": sentiment.tokens_unknown,
+        "layers_used": sentiment.layers_used,
         "truncated": sentiment.truncated,
         "model": {"name": sentiment.model.name, "revision": sentiment.model.revision},
         "timings": timings
