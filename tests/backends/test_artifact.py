@@ -26,6 +26,9 @@ from tests.support.alike import check_alike
 from tests.support.loading import load_replicas, model_source
 from tests.support.server import command, environment
 
+# Of an entry, beside valence.json.
+OTHER_FILES = ("openvino_model.xml", "tokenizer.json")
+
 
 def load(name: str, cache_dir: Path, *, engine: str = "openvino") -> Classifier:
     source = model_source(name, engine=engine, cache_dir=cache_dir)
@@ -84,7 +87,10 @@ def test_another_tokenizer_is_another_entry(traced: str, tmp_path: Path, cached:
     assert load(traced, cache).info.max_tokens > 8
 
 
-@pytest.mark.parametrize("file", ["openvino_model.xml", "tokenizer.json", "valence.json"])
+@pytest.mark.parametrize(
+    "file",
+    ["valence.json", *(pytest.param(file, marks=pytest.mark.full) for file in OTHER_FILES)],
+)
 def test_a_broken_entry_is_made_again(traced: str, cached: Path, tmp_path: Path, file: str) -> None:
     cache = shutil.copytree(cached, tmp_path / "cache")
     (entry,) = cache.iterdir()
@@ -108,7 +114,7 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(
     check_alike(answers(classifier), answers(load(traced, cached)))
 
 
-@pytest.mark.parametrize("engine", ["auto", "openvino"])
+@pytest.mark.parametrize("engine", ["auto", pytest.param("openvino", marks=pytest.mark.full)])
 def test_preparing_for_later_needs_a_folder_that_can_be_written(
     engine: str, traced: str, tmp_path: Path
 ) -> None:
@@ -168,7 +174,7 @@ def check_one_whole_entry(name: str, cache: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("where", [".", "openvino"])
+@pytest.mark.parametrize("where", [pytest.param(".", marks=pytest.mark.full), "openvino"])
 @pytest.mark.parametrize("make", [models.make_offset_model, models.make_unpaddable_model])
 def test_a_folder_may_carry_its_compiled_form(
     make: object, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -85,7 +85,8 @@ def test_it_is_unsure_where_there_is_little_to_say(pipeline: Any) -> None:
     assert unsure["score"] < 0.7
 
 
-@pytest.mark.parametrize("precision", ["int8", pytest.param("f32", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("precision", ["int8", "f32"])
 def test_it_passes_the_self_check_that_follows_its_start(precision: str) -> None:
     classifier = load(None, engine="openvino", precision=precision)
     reference = load(None, engine="pipeline", self_check=False)

@@ -71,6 +71,7 @@ def test_scores_are_the_pipelines(
     assert len({sentiment.scores for sentiment in sentiments}) > 3, "the model has no opinion"
 
 
+@pytest.mark.full
 def test_the_embedded_model_scores_as_its_folder_does_in_a_pipeline(engine: str) -> None:
     texts = [
         "I loved every minute of it",
@@ -101,7 +102,7 @@ def test_a_model_without_a_limit_reads_as_much_as_attention_bears(tmp_path: Path
     assert_same(sentiments, reference(folder, ["good " * 510, "bad"]))
 
 
-@pytest.mark.parametrize("pad_token_id", [None, -1])
+@pytest.mark.parametrize("pad_token_id", [None, pytest.param(-1, marks=pytest.mark.full)])
 def test_a_model_that_cannot_pad_gets_one_text_a_micro_batch(
     engine: str, pad_token_id: int | None, tmp_path: Path
 ) -> None:

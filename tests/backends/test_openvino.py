@@ -147,6 +147,7 @@ print(json.dumps([first, last]))
 """
 
 
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_model_that_cannot_pad_keeps_few_kernels(tmp_path: Path) -> None:
     folder = models.make_unpaddable_model(tmp_path / "gpt2")

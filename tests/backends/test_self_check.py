@@ -47,7 +47,7 @@ ONE_BY_ONE = "one_text_at_a_time"
     ("kind", "own", "engine", "warnings"),
     [
         # Where half a local window is padding, OpenVINO's attention gives no number.
-        ("modernbert", {}, "openvino", [ONE_BY_ONE]),
+        pytest.param("modernbert", {}, "openvino", [ONE_BY_ONE], marks=pytest.mark.full),
         # Its Fourier transform mixes the padding in.
         ("fnet", {}, "openvino", [ONE_BY_ONE]),
         # It numbers the padding's positions, and so moves the text's.

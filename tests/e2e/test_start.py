@@ -210,6 +210,7 @@ def test_the_embedded_model_needs_no_torch(precision: str) -> None:
         assert server.end() == 0
 
 
+@pytest.mark.full
 def test_prepare_converts_and_exits(prepared: tuple[tuple[str, ...], list[str]]) -> None:
     flags, events = prepared
     assert events == ["tracing", *["converting"] * 3, "self_check", "converted", "prepared"]
