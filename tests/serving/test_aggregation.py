@@ -52,8 +52,15 @@ def test_the_layers_are_those_of_the_deepest_window() -> None:
 
 
 def test_the_answer_to_one_window_is_the_models() -> None:
-    only = said([0.2, 0.3, 0.5], THREE)
-    assert whole([only], THREE) is only
+    only = said([0.2, 0.3, 0.5], THREE, tokens=10)
+    assert combine([only], THREE, tokens_total=10, tokens_unknown=0) is only
+
+
+def test_the_only_window_that_shows_anything_has_the_counts_of_the_whole_text() -> None:
+    only = said([0.2, 0.3, 0.5], THREE, tokens=10)
+    answer = whole([only], THREE)
+    assert (answer.tokens_total, answer.tokens_used, answer.tokens_unknown) == (100, 100, 7)
+    assert (answer.scores, answer.valence) == (only.scores, only.valence)
 
 
 def test_three_labels_are_ranked_anew() -> None:

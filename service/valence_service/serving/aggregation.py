@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from valence_service.backends.labels import read_scores
@@ -26,7 +27,16 @@ def combine(
     docs/documents.md compares it with other ways.
     """
     if len(windows) == 1:
-        return windows[0]
+        (window,) = windows
+        if window.tokens_total >= tokens_total:
+            return window
+        # The only one of its windows that shows anything.
+        return replace(
+            window,
+            tokens_total=tokens_total,
+            tokens_used=tokens_total,
+            tokens_unknown=tokens_unknown,
+        )
     weights = [window.tokens_used for window in windows]
     rows = [_in_order(window, labels) for window in windows]
     scores = [
