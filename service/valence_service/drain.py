@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from valence_service.core.readiness import Readiness
-    from valence_service.scheduler.batcher import Batcher
+    from valence_service.serving.registry import ServedModel
     from valence_service.serving.service import SentimentService
     from valence_service.transports.transport import Transport
 
@@ -32,7 +32,7 @@ async def drain(
     service: SentimentService,
     readiness: Readiness,
     transports: Sequence[Transport],
-    batcher: Batcher,
+    model: ServedModel,
     *,
     grace_seconds: float,
 ) -> None:
@@ -45,24 +45,27 @@ async def drain(
     readiness.end()
     for transport in transports:
         transport.end_idle()
-    await _wait_until_quiescent(service, batcher, min(MAX_QUIESCENCE_SECONDS, grace_seconds / 3))
+    await _wait_until_quiescent(service, model, min(MAX_QUIESCENCE_SECONDS, grace_seconds / 3))
     left = max(0.0, ends - time.monotonic())
     stopped = asyncio.gather(*(transport.stop(left) for transport in transports))
     # The batcher fails what it could not compute a little before the transports cut calls off, so
     # that clients get UNAVAILABLE instead of hearing nothing.
-    if not await batcher.close(timeout_seconds=left * 0.8):
+    abandons = time.monotonic() + left * 0.8
+    # A closed queue takes no text, so those that are on their way come first.
+    await model.arrivals.end(timeout_seconds=left * 0.8)
+    if not await model.batcher.close(timeout_seconds=max(0.0, abandons - time.monotonic())):
         log.warning("abandoned", reason="a batch was still computing at the end of the grace")
     await stopped
 
 
 async def _wait_until_quiescent(
-    service: SentimentService, batcher: Batcher, max_seconds: float
+    service: SentimentService, model: ServedModel, max_seconds: float
 ) -> None:
     """Wait until every text has its answer and no call arrives any more."""
     ends = time.monotonic() + max_seconds
     quiescent = False
     while not quiescent and (asleep := time.monotonic()) < ends:
-        refused, answered = service.refused_calls, batcher.idle
+        refused, answered = service.refused_calls, model.idle
         await asyncio.sleep(QUIESCENT_SECONDS)
         # On a machine too busy to wake this loop in time, silence says nothing.
         on_time = time.monotonic() - asleep < 2 * QUIESCENT_SECONDS

@@ -105,7 +105,7 @@ class Lifecycle:
                         self.service,
                         self.readiness,
                         self.transports,
-                        model.batcher,
+                        model,
                         grace_seconds=self.grace_seconds,
                     )
                     settling_in.cancel()

@@ -191,10 +191,14 @@ class Queue:
         self._make_room()
 
     def fail(self, error: Exception) -> None:
-        """End the wait of every job."""
+        """End the wait of every job, and of every caller who waits for a place."""
         for flow in self._flows:
             for job in flow.jobs:
                 job.fail(error)
+        for placed in self._waiting.values():
+            if not placed.done():
+                placed.set_exception(error)
+        self._waiting.clear()
 
     def _leave(self, job: Job, _: asyncio.Future[Answer]) -> None:
         """Free the place if the text still waits: its caller has left or is settled."""

@@ -49,11 +49,13 @@ async def answer_document(
     divider = model.divide("text")
     # Dividing costs too: a call that has no chance ends here.
     model.batcher.check_admission(deadline=deadline)
-    plan = await divider.document(text, max_sentences=limits.max_sentences)
-    windows, sentences = parts_of(text, plan.whole.windows), parts_of(text, plan.sentences)
-    # A text that is one sentence is also its only window, and sentences repeat.
-    parts = list(dict.fromkeys([*windows, *sentences]))
-    futures = submit_parts(model, parts, "text", deadline=deadline)
+    with model.arrivals.arrival():
+        with divider.room_for([text]):
+            plan = await divider.document(text, max_sentences=limits.max_sentences)
+        windows, sentences = parts_of(text, plan.whole.windows), parts_of(text, plan.sentences)
+        # A text that is one sentence is also its only window, and sentences repeat.
+        parts = list(dict.fromkeys([*windows, *sentences]))
+        futures = submit_parts(model, parts, "text", deadline=deadline)
     answers: dict[str, Answer] = dict(zip(parts, await all_answers(futures), strict=True))
     sentiments = [answers[sentence].sentiment for sentence in sentences]
     return Document(

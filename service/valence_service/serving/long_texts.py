@@ -32,12 +32,14 @@ async def answer_whole(
     divider = model.divide("overlength")
     # Dividing costs too: a call that has no chance ends here.
     model.batcher.check_admission(deadline=deadline)
-    plans = await _settled(divider.windows(text, field) for field, text in texts.items())
-    parts = [
-        [] if isinstance(plan, Exception) else parts_of(text, plan.windows)
-        for text, plan in zip(texts.values(), plans, strict=True)
-    ]
-    futures = iter(submit_parts(model, [*chain(*parts)], field, deadline=deadline))
+    with model.arrivals.arrival():
+        with divider.room_for(texts.values()):
+            plans = await _settled(divider.windows(text, field) for field, text in texts.items())
+        parts = [
+            [] if isinstance(plan, Exception) else parts_of(text, plan.windows)
+            for text, plan in zip(texts.values(), plans, strict=True)
+        ]
+        futures = iter(submit_parts(model, [*chain(*parts)], field, deadline=deadline))
     return await _settled(
         _result(model, plan, [next(futures) for _ in windows])
         for plan, windows in zip(plans, parts, strict=True)
@@ -51,7 +53,7 @@ async def submit_whole(
 
     Raise ValenceError.
     """
-    plan = await model.divide("options.overlength").windows(text, "text")
+    plan = await model.divide("options.overlength").windows_in_turn(text, "text")
     futures: list[asyncio.Future[Answer]] = []
     try:
         for part in parts_of(text, plan.windows):

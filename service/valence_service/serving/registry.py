@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from valence_service.core.errors import InvalidField, Starting
+from valence_service.serving.arrivals import Arrivals
 
 if TYPE_CHECKING:
     from valence_service.core.errors import Unavailable
@@ -22,6 +23,13 @@ class ServedModel:
     batcher: Batcher
     divider: Divider | None = None
     """Divides long texts; None where the model's tokenizer does not tell where tokens stand."""
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    """Texts that were accepted and are not yet in the batcher's queue."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether every accepted text has its answer."""
+        return self.batcher.idle and not self.arrivals
 
     def close(self) -> None:
         """Divide no more texts. The batcher closes by itself, within a time."""

@@ -75,6 +75,7 @@ class Stream:
         self._unanswered: set[asyncio.Future[Answer]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._ender: asyncio.Task[None] | None = None
+        self._accepting = False
         self._stopped: ValenceError | None = None
         self._options = StreamOptions()
 
@@ -117,8 +118,12 @@ class Stream:
 
         Where the client has sent everything, there is nothing to stop.
         """
-        if self._reader is not None and self._reader.cancel():
-            self._stopped = reason
+        if self._reader is None or self._reader.done():
+            return
+        self._stopped = reason
+        # A text that has been read gets its result: the reader ends by itself once it is queued.
+        if not self._accepting:
+            self._reader.cancel()
 
     async def _read(
         self,
@@ -127,7 +132,7 @@ class Stream:
         read_options: Callable[[Message], StreamOptions],
     ) -> None:
         first = True
-        while True:
+        while self._stopped is None:
             await self._slots.acquire()
             message = await anext(messages, None)
             if message is None:
@@ -139,7 +144,10 @@ class Stream:
             if first:
                 self._options = read_options(message)
                 first = False
-            await self._accept(request)
+            self._accepting = True
+            with self._model.arrivals.arrival():
+                await self._accept(request)
+            self._accepting = False
 
     async def _end(self, reader: asyncio.Task[None]) -> None:
         """End the results once the reading is over and every request has its answer."""

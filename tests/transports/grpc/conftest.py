@@ -41,6 +41,7 @@ class Service:
     readiness: Readiness
     classifier: EchoClassifier
     batcher: Batcher
+    model: ServedModel
 
 
 @asynccontextmanager
@@ -78,12 +79,13 @@ async def started(
         max_queue_texts=queue_texts,
         observer=observer,
     )
+    model = ServedModel(echo.info, batcher, word_divider() if divides else None)
     if opened:
-        sentiment.open(ServedModel(echo.info, batcher, word_divider() if divides else None))
+        sentiment.open(model)
         readiness.set(serving=True)
     async with grpc.aio.insecure_channel(address) as channel:
         stub = async_stub(channel)
-        yield Service(address, stub, channel, transport, sentiment, readiness, echo, batcher)
+        yield Service(address, stub, channel, transport, sentiment, readiness, echo, batcher, model)
     echo.release()
     readiness.end()
     await transport.stop(0)
