@@ -12,13 +12,13 @@ import pytest
 from valence.v1 import sentiment_pb2 as pb
 from valence_service import drain
 from valence_service.core.document import TextTokens
-from valence_service.core.errors import Draining, Unhealthy
+from valence_service.core.errors import Draining, QueueFull, Unhealthy
 from valence_service.serving import division
 from valence_service.serving.arrivals import Arrivals
 
 from tests.support.errors import Told, told
 from tests.support.waiting import until
-from tests.support.words import WordClassifier, WordReader
+from tests.support.words import WordClassifier, WordReader, word_divider
 from tests.transports.grpc.conftest import Service, started
 
 WINDOWS = pb.OVERLENGTH_WINDOWS
@@ -112,6 +112,16 @@ async def test_calls_are_refused_while_too_many_bytes_wait_to_be_divided(
     await asyncio.gather(*divided)
     assert await read_to_the_end(stream) == (["bad"], grpc.StatusCode.OK)
     assert (await document(words, "bad")).document.label == "bad"
+
+
+async def test_a_refused_call_is_told_how_long_the_division_takes() -> None:
+    divider = word_divider()
+    full = divider.room_for(["x" * division.MAX_WAITING_BYTES])
+    with full, pytest.raises(QueueFull) as refused, divider.room_for(["good"]):
+        pass
+    assert 5 < refused.value.retry_after_seconds < 20
+    with divider.room_for(["good"]):
+        divider.close()
 
 
 async def test_a_caller_who_leaves_frees_the_room(
