@@ -101,6 +101,12 @@ def test_the_confidence_may_take_every_text_or_none(
         assert sentiment.scores[0].score == pytest.approx(expected[depth][row].max(), abs=WITHIN)
 
 
+def test_a_batch_at_full_depth_takes_no_exit(folder: str) -> None:
+    classifier = load(folder, 0.0)
+    assert {s.layers_used for s in classifier.classify(TEXTS, full_depth=True)} == {LAYERS}
+    assert {s.layers_used for s in classifier.classify(TEXTS)} == {EXITS[0]}
+
+
 def test_the_models_own_confidence_is_the_default(folder: str, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "sure")
     set_exits(tmp_path / "sure", {"layers": list(EXITS), "confidence": 0.0})
