@@ -31,6 +31,8 @@ NICE = 10
 # go with the call. At Python's own 700 the collector would look at those of calls under way again
 # and again: under thousands of them, a twelfth of the event loop's time.
 COLLECTED_OBJECTS = 10_000
+# One event loop keeps up with about so many cores that compute.
+CORES_A_PROCESS = 8
 ROOT = Path("/")
 
 # From proc(5): the fourth field is the group that the mount shows, the fifth is the mount point.
@@ -63,6 +65,11 @@ def usable_cores(wanted: int | None = None, *, root: Path = ROOT) -> Cores:
     if quota is not None and math.ceil(quota) < cores.count:
         cores = Cores(math.ceil(quota), f"CPU quota of {quota:g}")
     return cores
+
+
+def process_count(wanted: int, cores: Cores) -> int:
+    """Return how many processes to start: as many as wanted, else one for every eight cores."""
+    return wanted or max(1, cores.count // CORES_A_PROCESS)
 
 
 def _affinity() -> int:

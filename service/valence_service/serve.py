@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from valence_service.link import Link
+    from valence_service.process import Cores
     from valence_service.settings import Settings
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -22,9 +23,12 @@ def serve(settings: Settings, link: Link | None = None) -> NoReturn:
     ``link`` leads to the supervisor, in a process that it has started.
     """
     from valence_service import logs
+    from valence_service.process import process_count, usable_cores
     from valence_service.setting_errors import SettingsError, wrong_value
 
-    supervising = settings.processes != 1 and not settings.prepare and not link
+    cores = usable_cores(settings.cores)
+    count = 1 if link or settings.prepare else process_count(settings.processes, cores)
+    supervising = count > 1
     if settings.tls_certificate and not settings.prepare and not supervising:
         os.environ["GRPC_VERBOSITY"] = "INFO"  # from here on it prints why a handshake failed
         logs.capture_core()
@@ -34,7 +38,7 @@ def serve(settings: Settings, link: Link | None = None) -> NoReturn:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logs.configure(verbose=settings.verbose, process=link.process if link else None)
     if supervising:
-        _supervise(settings)
+        _supervise(settings, cores, count)
 
     import structlog
 
@@ -77,16 +81,11 @@ def serve(settings: Settings, link: Link | None = None) -> NoReturn:
     leave(0)
 
 
-def _supervise(settings: Settings) -> None:
-    """End with the exit code of the processes; return where one process is enough."""
-    from valence_service.process import usable_cores
-    from valence_service.supervisor import Supervisor, process_count
+def _supervise(settings: Settings, cores: Cores, count: int) -> NoReturn:
+    """End with the exit code of the processes."""
+    from valence_service.supervisor import Supervisor
     from valence_service.transports.transport import CannotListen
 
-    cores = usable_cores(settings.cores)
-    count = process_count(settings.processes, cores)
-    if count == 1:
-        return
     try:
         code = asyncio.run(Supervisor(settings, cores, count).run())
     except CannotListen as error:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from valence_service.process import Cores
     from valence_service.settings import Settings
 
-CORES_A_PROCESS = 8
 # A process that ends is replaced after the first of these, and later each time that it ends again.
 FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 1.0, 30.0
 # One that has served for so long has recovered: its next end counts as the first.
@@ -47,11 +46,6 @@ class Share:
     cores: int
     cpus: tuple[int, ...]
     """Where it runs; empty where the cores are limited by more than the CPUs that there are."""
-
-
-def process_count(wanted: int, cores: Cores) -> int:
-    """Return how many processes to start: as many as wanted, else one for every eight cores."""
-    return wanted or max(1, cores.count // CORES_A_PROCESS)
 
 
 def share_cores(cores: Cores, processes: int) -> list[Share]:
@@ -129,10 +123,13 @@ class Supervisor:
                 await self._end(tasks)
                 log.info("stopped")
 
-    @property
-    def serving(self) -> list[dict[str, str]]:
-        """The addresses of the processes that serve."""
-        return [member.addresses for member in self._members if member.addresses]
+    def _metrics_addresses(self) -> list[tuple[int, str]]:
+        """Return the id of each process that serves, and where it tells its metrics."""
+        return [
+            (member.process.pid, member.addresses["metrics"])
+            for member in self._members
+            if member.process and member.addresses
+        ]
 
     async def _keep(self, member: _Member, orders: dict[str, Any]) -> int:
         """Run the member's process, again each time that it ends.
@@ -141,7 +138,11 @@ class Supervisor:
         """
         delay = FIRST_DELAY_SECONDS
         while True:
-            code = await self._run_once(member, orders)
+            try:
+                code = await self._run_once(member, orders)
+            except OSError as error:  # no memory, no process, no file is left: the others serve on
+                log.error("process_not_started", process=member.number, reason=str(error))
+                code = FAILED
             if self._stopping:
                 return 0
             if not self._served.is_set():
@@ -155,6 +156,7 @@ class Supervisor:
 
     async def _run_once(self, member: _Member, orders: dict[str, Any]) -> int:
         """Start the member's process and return its exit code."""
+        member.served_at = None
         ours, its = socket.socketpair()
         with its:
             member.process = await asyncio.create_subprocess_exec(
@@ -169,7 +171,7 @@ class Supervisor:
         said = {"process": member.number, "cpus": member.share.cpus, "settings": settings}
         writer.write(json.dumps(said).encode() + b"\n")
         try:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):  # it ended before it had said where it listens
                 if line := await reader.readline():
                     member.addresses = json.loads(line)
                     member.served_at = time.monotonic()
@@ -208,7 +210,7 @@ class Supervisor:
         from valence_service.telemetry.several import several_registry
 
         registry = several_registry(
-            lambda: [addresses["metrics"] for addresses in self.serving],
+            self._metrics_addresses,
             processes=len(self._members),
             restarts=lambda: self.restarts,
         )

@@ -91,8 +91,8 @@ TOKEN_TYPES = {"model_input_names": ["input_ids", "token_type_ids", "attention_m
         (("gpt2", {}), TOKEN_TYPES, "auto", ("pipeline", False)),
         # It looks for the last token that is not its own padding token.
         (("gpt2", {}), {"pad_token": "[MASK]"}, "pipeline", ("pipeline", True)),
-        # It numbers positions from the left, padding included.
-        (("bert", {"padding_side": "left"}), {}, "auto", ("openvino", True)),
+        # It numbers positions from the left, padding included; a graph that is built pads right.
+        (("bert", {"padding_side": "left"}), {}, "auto", ("openvino", False)),
         (("bert", {"padding_side": "left"}), {}, "pipeline", ("pipeline", True)),
         # Padded left, OpenVINO's attention gives no number.
         (("opt", {"padding_side": "left"}), {}, "auto", ("openvino", True)),

@@ -129,9 +129,9 @@ def test_the_embedded_model_needs_no_home_no_known_user_and_no_place_to_write() 
 
 
 @pytest.mark.full
-def test_a_cache_without_a_home_is_warned_of(two_labels: str) -> None:
+def test_a_cache_without_a_home_is_warned_of(traced: str) -> None:
     within = require("env", "-i", *UNKNOWN_USER)
-    with launched("--model", two_labels, "--engine", "openvino", within=within) as server:
+    with launched("--model", traced, "--engine", "openvino", within=within) as server:
         warning = server.event("cache_unwritable")
         assert warning["folder"] == "/.cache/valence"
         assert "--cache-dir" in warning["hint"]

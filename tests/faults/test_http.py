@@ -30,14 +30,18 @@ ENOUGH = 200
 
 
 @asynccontextmanager
-async def connected(server: Running, count: int) -> AsyncIterator[list[Connection]]:
+async def connected(
+    server: Running, count: int, *, greeting: bytes = b""
+) -> AsyncIterator[list[Connection]]:
     """Connections to the HTTP port, which are cut off at the end; then the server has none."""
     host, _, port = server.http.rpartition(":")
     taking = asyncio.Semaphore(AT_ONCE)
 
     async def connect() -> Connection:
         async with taking:
-            return await asyncio.open_connection(host, int(port))
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(greeting)
+            return reader, writer
 
     connections = await asyncio.gather(*(connect() for _ in range(count)))
     try:
@@ -131,7 +135,8 @@ async def test_connections_by_the_thousand(server: Running, answers: Answers, co
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < count + SPARE_FILES:
         pytest.skip("this machine allows a process fewer files: ulimit -Hn")
     texts: Iterator[str] = iter([answers.text(number) for number in range(count)])
-    async with connected(server, count) as connections:
+    # One that says nothing is closed after a while.
+    async with connected(server, count, greeting=http1.LAST) as connections:
         await check_answers(server, answers)
         # Each of them is alive, and a hundred ask at once.
         for first in range(0, count, 100):
@@ -140,6 +145,7 @@ async def test_connections_by_the_thousand(server: Running, answers: Answers, co
                 body = json.dumps({"text": next(texts)}).encode()
                 writer.write(http1.request("/analyze", body))
             for reader, _ in some:
+                await reader.readuntil(http1.ALIVE)
                 assert (await reader.readline()).split()[1] == b"200"
     await check_answers(server, answers)
 

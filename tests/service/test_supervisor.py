@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.parser import text_string_to_metric_families
+from valence_service import supervisor
 from valence_service.arguments import read_settings
-from valence_service.process import Cores
+from valence_service.process import Cores, process_count
 from valence_service.setting_errors import SettingsError
 from valence_service.shared_port import take_port
-from valence_service.supervisor import process_count, share_cores
-from valence_service.telemetry.several import add_up
+from valence_service.supervisor import Supervisor, share_cores
+from valence_service.telemetry.endpoint import serve_metrics
+from valence_service.telemetry.several import add_up, several_registry
 from valence_service.transports.transport import CannotListen
 
 
@@ -76,7 +81,7 @@ def test_counts_are_added_up_and_one_that_does_not_serve_is_seen() -> None:
     scrapes = [SCRAPE.format(serving=1.0, calls=3.0), SCRAPE.format(serving=0.0, calls=4.0)]
     values = {
         (sample.name, *sample.labels.values()): sample.value
-        for family in add_up(scrapes)
+        for family in add_up(map(text_string_to_metric_families, scrapes))
         for sample in family.samples
     }
     assert values == {
@@ -89,3 +94,85 @@ def test_counts_are_added_up_and_one_that_does_not_serve_is_seen() -> None:
         ("valence_wait_seconds_sum",): 1.0,
         ("valence_build_info", "1"): 1.0,
     }
+
+
+class Told:
+    """A process's metrics at an address, and those of a few of them together."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self.calls = Counter("valence_requests", "Calls.", registry=registry)
+        Gauge("valence_serving", "Whether.", registry=registry).set(1)
+        self.address = serve_metrics(registry, "127.0.0.1", 0)
+
+
+@pytest.fixture
+def two() -> tuple[Told, Told]:
+    one, other = Told(), Told()
+    one.calls.inc(10)
+    other.calls.inc(5)
+    return one, other
+
+
+def test_a_sum_of_counts_never_falls(two: tuple[Told, Told]) -> None:
+    one, other = two
+    members = [(1, one.address), (2, other.address)]
+    registry = several_registry(lambda: members, processes=2, restarts=lambda: 0)
+
+    def now() -> tuple[float | None, float | None]:
+        calls = registry.get_sample_value("valence_requests_total")
+        return calls, registry.get_sample_value("valence_serving")
+
+    assert now() == (15, 1)
+    members.pop()  # it has ended
+    assert now() == (15, 0)
+    one.calls.inc(1)
+    new = Told()
+    new.calls.inc(2)
+    members.append((3, new.address))
+    assert now() == (18, 1)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"127.0.0.1:{closed.getsockname()[1]}"
+    members[1] = (4, nobody)
+    assert now() == (18, 0)
+    members.clear()
+    assert now() == (18, 0)
+
+
+def test_processes_are_not_asked_through_a_proxy(
+    two: tuple[Told, Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    registry = several_registry(lambda: [(1, two[0].address)], processes=1, restarts=lambda: 0)
+    assert registry.get_sample_value("valence_requests_total") == 10
+
+
+async def test_a_process_that_cannot_start_again_is_tried_later_and_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    delays: list[float] = []
+    starts = iter([0, OSError("no memory"), 1, OSError("no memory"), 1])
+
+    async def run_once(member: supervisor._Member, _: object) -> int:
+        member.served_at = None
+        outcome = next(starts)
+        if isinstance(outcome, OSError):
+            raise outcome
+        # The first one has served for long, and the others die as they load.
+        if not outcome:
+            member.served_at = -1e9
+        supervising._served.set()
+        return 1
+
+    async def sleep(seconds: float) -> None:
+        delays.append(seconds)
+        if len(delays) == 5:
+            raise asyncio.CancelledError
+
+    supervising = Supervisor(read_settings([]), Cores(2, "--cores"), 2)
+    monkeypatch.setattr(supervising, "_run_once", run_once)
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await supervising._keep(supervising._members[0], {})
+    assert delays == [1, 2, 4, 8, 16]
+    assert supervising.restarts == 5

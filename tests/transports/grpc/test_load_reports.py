@@ -52,6 +52,19 @@ async def test_the_report_follows_the_load(
     await until(lambda: decoded(loads.report)[1] < 0.1)
 
 
+async def test_a_server_that_refuses_does_not_seem_to_have_room(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_reports, "PERIOD_SECONDS", 0.001)
+    loads = service.transport._loads
+    await service.stub.Classify(pb.ClassifyRequest(text="good"))
+    await until(lambda: loads.report and decoded(loads.report)[0] > 0.1)
+    service.readiness.set(serving=False)
+    await until(lambda: decoded(loads.report) == (load_reports.LEAST_REQUESTS_PER_SECOND, 1.0))
+    service.readiness.set(serving=True)
+    await until(lambda: decoded(loads.report)[1] < 1)
+
+
 async def test_waiting_texts_weigh_more_than_busy_replicas(service: Service) -> None:
     await service.stub.BatchClassify(pb.BatchClassifyRequest(texts=["good", "bad"]))
     service.classifier.hold()

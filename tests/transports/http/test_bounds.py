@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from starlette.types import Message
+from valence_service.core.errors import Draining
 from valence_service.transports.http import bodies, protocol
+from valence_service.transports.http.errors import BadBody
 
 from tests.support.waiting import until
 from tests.transports.http.conftest import CONNECT, Service
@@ -64,6 +67,27 @@ async def test_the_end_does_not_wait_for_a_body(service: Service, path: str) -> 
         status = await reader.readline()
     assert status.split()[1] in {b"503", b"499"}
     writer.close()
+
+
+async def test_the_end_may_come_in_the_moment_when_a_body_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.0)
+    faults: list[object] = []
+    reading = bodies.Bodies(100)
+    loop = asyncio.get_running_loop()
+    never: asyncio.Future[Message] = loop.create_future()
+
+    async def receive() -> Message:
+        return await never
+
+    read = asyncio.create_task(reading.read({}, receive))
+    # The timeout is due at once, and this right after it, before the task is told.
+    loop.call_soon(lambda: loop.call_later(0, reading.end))
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    with pytest.raises((BadBody, Draining)):
+        await read
+    assert not faults
 
 
 @pytest.mark.parametrize(

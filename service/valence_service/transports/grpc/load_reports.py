@@ -32,6 +32,9 @@ PERIOD_SECONDS = 0.1
 # The weight of the newest value. A tenth of an older one is left after two seconds.
 NEWEST = 0.1
 LEAST_INTERVAL_SECONDS = 1.0
+# Told by a server that does not serve. Its refusals are many and quick, and would look like room;
+# of 0, balancers make nothing.
+LEAST_REQUESTS_PER_SECOND = 1e-3
 
 
 class LoadReports:
@@ -56,7 +59,10 @@ class LoadReports:
         self._requests = 0
         self._requests_per_second += NEWEST * (newest - self._requests_per_second)
         self._utilization += NEWEST * (self._utilization_now() - self._utilization)
-        self.report = encode(self._utilization, self._requests_per_second)
+        if self._readiness.serving:
+            self.report = encode(self._utilization, self._requests_per_second)
+        else:
+            self.report = encode(1.0, LEAST_REQUESTS_PER_SECOND)
         self.trailers = ((TRAILER, self.report),)
 
     def stop(self) -> None:

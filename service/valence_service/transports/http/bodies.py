@@ -48,7 +48,8 @@ class Bodies:
         self._ending = True
         due = asyncio.get_running_loop().time() + LAST_BODY_SECONDS
         for timeout in self._timeouts:
-            timeout.reschedule(due)
+            if not timeout.expired():
+                timeout.reschedule(due)
 
     async def read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """Return the whole body. Raise BadBody, ClientGone, or Draining once ending."""
