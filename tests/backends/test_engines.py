@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +127,41 @@ def test_a_truncated_text_scores_as_its_beginning(engine: str, two_labels: str) 
         ["good bad " * 40, "good bad " * 31]
     )
     assert [s.score for s in whole.scores] == pytest.approx([s.score for s in beginning.scores])
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "tokenizer.json"])
+@pytest.mark.parametrize(
+    ("engine", "model"),
+    [
+        ("pipeline", "two_labels"),
+        ("openvino", "two_labels"),
+        pytest.param("openvino", "traced", marks=pytest.mark.full),
+    ],
+)
+def test_the_beginning_is_read_whatever_side_the_tokenizer_truncates(
+    engine: str, model: str, file: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder = shutil.copytree(request.getfixturevalue(model), tmp_path / "model")
+    content = json.loads((folder / file).read_text())
+    content |= {
+        "tokenizer.json": {
+            "truncation": {
+                "direction": "Left",
+                "max_length": 64,
+                "strategy": "LongestFirst",
+                "stride": 0,
+            }
+        },
+        "tokenizer_config.json": {"truncation_side": "left"},
+    }[file]
+    (folder / file).write_text(json.dumps(content))
+    classifier = load(str(folder), engine=engine)
+    whole, beginning, end = classifier.classify(
+        ["good " * 62 + "bad " * 62, "good " * 62, "bad " * 62]
+    )
+    assert classifier.info.engine == engine
+    assert whole.scores[0].score == pytest.approx(beginning.scores[0].score, abs=1e-3)
+    assert whole.scores[0].score != pytest.approx(end.scores[0].score, abs=1e-2)
 
 
 def test_stars_give_their_expected_value(tmp_path: Path) -> None:

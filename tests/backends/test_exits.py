@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import random
 import shutil
 from pathlib import Path
@@ -11,9 +13,11 @@ import numpy as np
 import openvino
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from structlog.testing import capture_logs
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from valence_service.backends import cache, selection
+from valence_service.backends import load as load_module
 from valence_service.backends.bert_build import build_artifact
 from valence_service.backends.compiled import StageRequest
 from valence_service.backends.load import ModelUnusable
@@ -95,6 +99,12 @@ def test_the_confidence_may_take_every_text_or_none(
     for row, sentiment in enumerate(classifier.classify(TEXTS)):
         assert sentiment.layers_used == depth
         assert sentiment.scores[0].score == pytest.approx(expected[depth][row].max(), abs=WITHIN)
+
+
+def test_a_batch_at_full_depth_takes_no_exit(folder: str) -> None:
+    classifier = load(folder, 0.0)
+    assert {s.layers_used for s in classifier.classify(TEXTS, full_depth=True)} == {LAYERS}
+    assert {s.layers_used for s in classifier.classify(TEXTS)} == {EXITS[0]}
 
 
 def test_the_models_own_confidence_is_the_default(folder: str, tmp_path: Path) -> None:
@@ -211,6 +221,57 @@ def test_missing_heads_are_named(folder: str, tmp_path: Path) -> None:
     with pytest.raises(ModelUnusable, match=r"exits\.safetensors is missing"):
         load(str(tmp_path / "model"), None)
     assert load(str(tmp_path / "model"), 1.0).classify(["good"])[0].layers_used == LAYERS
+
+
+@pytest.mark.parametrize("engine", ["openvino", "auto"])
+def test_heads_that_do_not_fit_are_named(folder: str, tmp_path: Path, engine: str) -> None:
+    other = shutil.copytree(folder, tmp_path / "model")
+    replace_head(other, "3.dense.weight", np.zeros((LAYERS, 5), np.float16))
+    says = r"exits\.safetensors does not fit config\.json: 3\.dense\.weight has shape \(4, 5\)"
+    with pytest.raises(ModelUnusable, match=says):
+        load(str(other), None, engine=engine)
+    replace_head(other, "3.dense.weight", None)
+    with pytest.raises(ModelUnusable, match=r"exits\.safetensors .* lack 3\.dense\.weight; take"):
+        load(str(other), None, engine=engine)
+    assert load(str(other), 1.0, engine=engine).classify(["good"])[0].layers_used == LAYERS
+
+
+@pytest.mark.parametrize("broken", ["exits.safetensors", "tokenizer.json"])
+def test_a_ready_form_serves_where_no_other_can_be_made(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """On a processor for which f32 is quicker, and without torch."""
+    model = shutil.copytree(folder, tmp_path / "model")
+    openvino.save_model(
+        build_artifact(find_model(folder, None, allow_pickle=False), EXITS).model,
+        model / "openvino_model_qint8.xml",
+    )
+    monkeypatch.setattr(selection, "_processor_flags", lambda: {"avx2"})
+    for module in (selection, load_module, cache):
+        monkeypatch.setattr(module, "can_convert", lambda: False)
+    chosen = functools.partial(load, str(model), CONFIDENCE, engine="auto", precision="auto")
+    assert chosen().info.precision == "f32"
+
+    if broken == "exits.safetensors":
+        replace_head(model, "3.dense.weight", np.zeros((LAYERS, 5), np.float16))
+    else:
+        give_other_types(model / broken)
+    ready = chosen()
+    assert ready.info.precision == "int8"
+    assert {sentiment.layers_used for sentiment in ready.classify(TEXTS)} == {*EXITS, LAYERS}
+
+
+def replace_head(folder: Path, name: str, array: np.ndarray | None) -> None:
+    heads = load_file(folder / "exits.safetensors")
+    del heads[name]
+    save_file(heads | ({} if array is None else {name: array}), folder / "exits.safetensors")
+
+
+def give_other_types(path: Path) -> None:
+    """Let the tokenizer give a text's first token the type 1, which only torch would compute."""
+    tokenizer = json.loads(path.read_text())
+    tokenizer["post_processor"]["single"][0]["SpecialToken"]["type_id"] = 1
+    path.write_text(json.dumps(tokenizer))
 
 
 def test_a_confidence_for_a_model_without_exits_is_refused(two_labels: str) -> None:

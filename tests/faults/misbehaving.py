@@ -34,7 +34,7 @@ class Misbehaving:
         self._hangs_on = os.environ.get("HANGS_ON", HANGS)
         self._seconds_per_text = float(os.environ.get("SECONDS_PER_TEXT", "0"))
 
-    def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
+    def classify(self, texts: Sequence[str], *, full_depth: bool = False) -> Sequence[Sentiment]:
         words = " ".join(texts)
         if BREAKS in words and self._breaks.acquire(blocking=False):
             self._broken = True
@@ -47,7 +47,7 @@ class Misbehaving:
         if RAISES in words:
             raise RuntimeError(SECRET)
         time.sleep(len(texts) * self._seconds_per_text)
-        sentiments = self._classifier.classify(texts)
+        sentiments = self._classifier.classify(texts, full_depth=full_depth)
         return sentiments[1:] if ONE_TOO_FEW in words else sentiments
 
 

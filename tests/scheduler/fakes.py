@@ -59,6 +59,8 @@ class FakeClassifier:
         self.batches: list[list[str]] = []
         self.failed_alone: set[str] = set()
         """Texts that it failed on in a batch of their own."""
+        self.full_depth: list[bool] = []
+        """Of each batch, canaries included, whether every layer was to be computed."""
         self.threads: set[int] = set()
         self._gate = threading.Condition()
         self._permits = 0 if held else math.inf
@@ -87,7 +89,8 @@ class FakeClassifier:
         """The next batch that has come to the gate."""
         return await self._started.get()
 
-    def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
+    def classify(self, texts: Sequence[str], *, full_depth: bool = False) -> Sequence[Sentiment]:
+        self.full_depth.append(full_depth)
         if list(texts) == [CANARY]:
             return self._sing()
         with self._gate:

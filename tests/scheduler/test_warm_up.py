@@ -93,6 +93,18 @@ async def test_every_replica_computes_the_largest_batch_at_once() -> None:
         assert TOKENS - TEXTS <= sum(map(estimated_tokens, batch)) <= TOKENS
 
 
+async def test_the_canary_and_the_largest_batch_pass_every_layer() -> None:
+    fake = FakeClassifier()
+    async with batching(fake) as batcher:
+        await batcher.check_replicas()
+        await batcher.warm_up()
+        assert set(fake.full_depth) == {True}
+        fake.full_depth.clear()
+        (answer,) = batcher.submit(["a"])
+        await answer
+        assert fake.full_depth == [False]
+
+
 async def test_a_slow_model_is_not_given_up_for_its_first_full_batch(
     put_clock_forward: Callable[[float], None],
 ) -> None:

@@ -50,7 +50,7 @@ class EchoClassifier:
         async with asyncio.timeout(10):
             await self._started.wait()
 
-    def classify(self, texts: Sequence[str]) -> list[Sentiment]:
+    def classify(self, texts: Sequence[str], *, full_depth: bool = False) -> list[Sentiment]:
         self._loop.call_soon_threadsafe(self._started.set)
         assert self._open.wait(20), "held and never released"
         self.seen += texts

@@ -82,12 +82,16 @@ def _plan(source: ModelSource, folder: ModelFolder) -> ExecutionPlan:
     from valence_service.backends.artifact import int8_xml
     from valence_service.backends.bert_build import can_build
 
+    def others_ready() -> bool:
+        exits = exits_of(folder, source.exit_confidence)
+        return can_build(folder, exits.layers if exits else ())
+
     return plan_execution(
         source.engine,
         source.precision,
         source.device,
         int8_ready=int8_xml(folder) is not None,
-        others_ready=can_build(folder),
+        others_ready=others_ready,
     )
 
 

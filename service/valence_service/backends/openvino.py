@@ -91,12 +91,12 @@ class OpenVinoClassifier:
         """Whether each text has a micro-batch of its own, as wide as the text."""
         return self._artifact.input_spec.pad_id is None
 
-    def classify(self, texts: Sequence[str]) -> list[Sentiment]:
+    def classify(self, texts: Sequence[str], *, full_depth: bool = False) -> list[Sentiment]:
         """Return one sentiment for each text, in order. Block while it computes."""
         with self._computing():
-            return self._classify(texts)
+            return self._classify(texts, NO_EXITS if full_depth else self._confidence)
 
-    def _classify(self, texts: Sequence[str]) -> list[Sentiment]:
+    def _classify(self, texts: Sequence[str], confidence: float) -> list[Sentiment]:
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         totals = [len(encoding) for encoding in encodings]
         self._truncate(texts, encodings)
@@ -104,7 +104,9 @@ class OpenVinoClassifier:
         going_on = computed
         for stage in range(len(self._depths)):
             groups = list(self._micro_batches(going_on))
-            going_on = [text for group in groups for text in self._compute(stage, group)]
+            going_on = [
+                text for group in groups for text in self._compute(stage, group, confidence)
+            ]
         for text in computed:
             self.tokens.layers[text.layers] = self.tokens.layers.get(text.layers, 0) + 1
         return [
@@ -142,7 +144,7 @@ class OpenVinoClassifier:
         ):
             yield [texts[index] for index in group]
 
-    def _compute(self, stage: int, texts: Sequence[_Text]) -> Iterator[_Text]:
+    def _compute(self, stage: int, texts: Sequence[_Text], confidence: float) -> Iterator[_Text]:
         """Compute one stage of a micro-batch, and yield the texts that go on to the next."""
         inputs = self._pad(stage, texts)
         if stage == 0:
@@ -157,21 +159,21 @@ class OpenVinoClassifier:
         ):
             text.layers = self._depths[stage]
             text.scores = scores.tolist()
-            if vectors is not None and not self._leaves(stage, text):
+            if vectors is not None and not self._leaves(stage, text, confidence):
                 text.vectors = vectors[row, self._span(text)]
                 yield text
 
-    def _leaves(self, stage: int, text: _Text) -> bool:
-        """Return whether the text's answer is sure enough at the stage's exit.
+    def _leaves(self, stage: int, text: _Text, confidence: float) -> bool:
+        """Return whether the text's answer at the stage's exit has the confidence.
 
         The exit must not depend on the company. Where rounding could decide, the text is computed
         anew, alone and in the throughput form, and that decides.
         """
-        if self._confidence >= NO_EXITS:
+        if confidence >= NO_EXITS:
             return False
-        if abs(max(text.scores) - self._confidence) <= self._margin:
+        if abs(max(text.scores) - confidence) <= self._margin:
             text.scores = self._alone(stage, text)
-        return max(text.scores) >= self._confidence
+        return max(text.scores) >= confidence
 
     def _alone(self, stage: int, text: _Text) -> list[float]:
         """Return a text's scores after a stage, computed from its tokens on, without company."""

@@ -38,7 +38,7 @@ class PipelineClassifier:
     """Whether each text has a micro-batch of its own: padding would change its answer."""
     tokens: TokenCount = field(default_factory=TokenCount)
 
-    def classify(self, texts: Sequence[str]) -> list[Sentiment]:
+    def classify(self, texts: Sequence[str], *, full_depth: bool = False) -> list[Sentiment]:
         """Return one sentiment for each text, in order. Block while it computes."""
         limit = self.info.max_tokens
         totals, unknown = self._count(texts)

@@ -7,8 +7,12 @@ import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from valence_service.backends.source import ModelUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The processor's flags for dot products of bytes, and of bfloat16 (x86, then Arm).
 _INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
@@ -28,13 +32,19 @@ class ExecutionPlan:
 
 
 def plan_execution(
-    engine: str, precision: str, device: str, *, int8_ready: bool, others_ready: bool
+    engine: str,
+    precision: str,
+    device: str,
+    *,
+    int8_ready: bool,
+    others_ready: Callable[[], bool],
 ) -> ExecutionPlan:
     """Choose whatever the operator left to ``auto``.
 
-    ``int8_ready`` says whether the model's folder carries an int8 form, and ``others_ready``
-    whether the other precisions need no conversion. Raise ModelUnusable where the settings
-    contradict each other, or this machine lacks what they need.
+    ``int8_ready`` says whether the model's folder carries an int8 form. ``others_ready`` returns
+    whether the other precisions need no conversion; it reads the whole model, so it is called only
+    where that decides. Raise ModelUnusable where the settings contradict each other, or this
+    machine lacks what they need.
     """
     if engine == "openvino" and device not in ("auto", "cpu"):
         raise ModelUnusable(
@@ -65,7 +75,9 @@ def _pipeline(precision: str, device: str) -> ExecutionPlan:
     return ExecutionPlan("pipeline", best, device, f"{best}: the GPU's best half precision")
 
 
-def _openvino(precision: str, *, int8_ready: bool, others_ready: bool) -> ExecutionPlan:
+def _openvino(
+    precision: str, *, int8_ready: bool, others_ready: Callable[[], bool]
+) -> ExecutionPlan:
     if precision == "int8" and not int8_ready:
         raise ModelUnusable(
             "the model carries no int8 form (openvino/openvino_model_qint8.xml): "
@@ -77,11 +89,13 @@ def _openvino(precision: str, *, int8_ready: bool, others_ready: bool) -> Execut
     flags = _processor_flags()
     int8, bf16 = sorted(flags & _INT8_FLAGS), sorted(flags & _BF16_FLAGS)
     # Without a dot product of bytes, AVX2 computes float32 in 0.84 to 0.97 of int8's time.
-    int8_slower = (bf16 or "avx2" in flags) and (others_ready or can_convert())
+    int8_slower = bf16 or "avx2" in flags
     if int8_ready and int8:
         why = f"int8: the processor has {int8[0]}"
     elif int8_ready and not int8_slower:
         why = "int8: the model has this form ready, and the processor no instructions for more"
+    elif int8_ready and not (can_convert() or others_ready()):
+        why = "int8: the model has this form ready, and no other can be made here"
     elif bf16:
         why = f"bf16: the processor has {bf16[0]}"
         why += ", and no int8 dot product" if int8_ready else ", the model has no int8 form"

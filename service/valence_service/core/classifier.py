@@ -42,8 +42,11 @@ class Classifier(Protocol):
     def tokens(self) -> TokenCount:
         """What it has been given to compute so far."""
 
-    def classify(self, texts: Sequence[str]) -> Sequence[Sentiment]:
-        """Return one sentiment for each text, in order. May raise anything; blocks its thread."""
+    def classify(self, texts: Sequence[str], *, full_depth: bool = False) -> Sequence[Sentiment]:
+        """Return one sentiment for each text, in order. May raise anything; blocks its thread.
+
+        With ``full_depth`` no text leaves at an exit of the model.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,7 @@ class Batcher:
         await self._pool.check(limit_seconds=limit_seconds)
 
     async def warm_up(self, *, one_by_one: bool = False) -> None:
-        """Compute the largest batch on every replica, and measure it.
+        """Compute the largest batch on every replica through every layer, and measure it.
 
         One by one leaves the other replicas to the calls that come meanwhile. No text is refused
         for its deadline until the end. Raise ReplicaBroken if a replica breaks or hangs on it.

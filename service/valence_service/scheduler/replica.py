@@ -94,7 +94,9 @@ class Replica:
         self.trouble = trouble
         self.set_aside_at = self._loop.time()
 
-    async def compute(self, texts: list[str], *, limit_seconds: float) -> Computation:
+    async def compute(
+        self, texts: list[str], *, limit_seconds: float, full_depth: bool = False
+    ) -> Computation:
         """Classify the texts in the thread, once it has computed what was asked before.
 
         Raise whatever the model raises, or ReplicaHung if it takes longer than the limit.
@@ -103,17 +105,19 @@ class Replica:
             if _runs(self._use):
                 raise ReplicaHung("its thread is still stuck in a computation")
             started = now()
-            self._use = self._submit(functools.partial(_classify, self._classifier, texts))
+            self._use = self._submit(
+                functools.partial(_classify, self._classifier, texts, full_depth=full_depth)
+            )
             sentiments = await self._wait(self._use, limit_seconds)
             return Computation(sentiments, started, now() - started)
 
     async def ask_canary(self, *, limit_seconds: float) -> float:
-        """Check the answer to a harmless text, and return the seconds that it took.
+        """Check the answer of every layer to a harmless text, and return the seconds that it took.
 
         Raise ReplicaBroken if the answer is wrong or does not come.
         """
         try:
-            computation = await self.compute([CANARY], limit_seconds=limit_seconds)
+            computation = await self.compute([CANARY], limit_seconds=limit_seconds, full_depth=True)
             self._canary.check(computation.sentiments)
         except ReplicaBroken:
             raise
@@ -176,8 +180,8 @@ def _new_thread() -> ThreadPoolExecutor:
     return compute_thread("classify")
 
 
-def _classify(classifier: Classifier, texts: list[str]) -> list[Sentiment]:
-    return list(classifier.classify(texts))
+def _classify(classifier: Classifier, texts: list[str], *, full_depth: bool) -> list[Sentiment]:
+    return list(classifier.classify(texts, full_depth=full_depth))
 
 
 def guarded(function: Callable[[], T]) -> T:

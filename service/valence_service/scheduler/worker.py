@@ -128,9 +128,9 @@ class Worker:
 
     async def _compute_warm_up(self, texts: list[str]) -> list[Sentiment]:
         tokens = sum(map(estimated_tokens, texts))
-        limit_seconds = self._hang_limit.seconds_for(tokens)
+        seconds = self._hang_limit.seconds_for(tokens)
         try:
-            computation = await self.replica.compute(texts, limit_seconds=limit_seconds)
+            computation = await self.replica.compute(texts, limit_seconds=seconds, full_depth=True)
         except ReplicaHung as hung:
             self.set_aside(hung)
             raise ReplicaBroken(f"it hangs on a batch of {len(texts)} texts") from hung
