@@ -78,6 +78,7 @@ def test_other_weights_are_another_entry(
         load(str(other), cached)
 
 
+@pytest.mark.full
 def test_another_tokenizer_is_another_entry(traced: str, tmp_path: Path, cached: Path) -> None:
     cache = shutil.copytree(cached, tmp_path / "cache")
     other = shutil.copytree(traced, tmp_path / "other")

@@ -51,6 +51,7 @@ def aged(path: Path, days: float) -> Path:
     return path
 
 
+@pytest.mark.full
 def test_what_was_kept_without_a_check_is_not_taken_for_checked(
     folder: ModelFolder, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def test_example(example: Example, embedded: Server, tmp_path: Path) -> None:
     assert "Warning" not in ran.stderr
 
 
+@pytest.mark.full
 def test_examples_of_the_client_are_typed(tmp_path: Path) -> None:
     files = []
     for example in EXAMPLES:

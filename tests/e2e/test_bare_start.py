@@ -74,6 +74,7 @@ def address_of(pid: int) -> str | None:
     return None
 
 
+@pytest.mark.full
 async def test_it_serves_with_its_standard_streams_closed() -> None:
     with launched(*QUICK, within=shell('exec "$@" <&- >&- 2>&-')) as server:
         await until(lambda: server.process.poll() is not None or address_of(server.process.pid))

@@ -115,6 +115,7 @@ def test_without_the_extra_it_is_named(two_labels: str) -> None:
     assert "pip install 'valence-service[http]'" in line
 
 
+@pytest.mark.full
 def test_nothing_of_it_is_imported_unless_it_is_on() -> None:
     code = (
         "import sys, valence_service.wiring\n"

@@ -107,6 +107,7 @@ def test_the_port_is_open_and_not_serving_before_the_model_is_there(
         assert server.end() == 0
 
 
+@pytest.mark.full
 def test_the_largest_limits_are_served(two_labels: str) -> None:
     limits = ("--max-text-bytes", str(1 << 24), "--max-batch-texts", "4096")
     with (
@@ -126,6 +127,7 @@ def test_a_queue_that_holds_no_full_batch_is_warned_of(two_labels: str) -> None:
         assert "--max-batch-texts 64" in server.event("small_queue")["hint"]
 
 
+@pytest.mark.full
 def test_a_model_of_the_hub_by_name_and_revision(two_labels: str, tmp_path: Path) -> None:
     with hub(two_labels, "acme/tiny") as online:
         environment = dict(online.environment(tmp_path))

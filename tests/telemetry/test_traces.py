@@ -143,6 +143,7 @@ def test_one_trace_from_the_client_to_the_inference_through_a_collector(
         assert queue.end_time_unix_nano == inference.start_time_unix_nano
 
 
+@pytest.mark.full
 def test_a_batch_has_one_queue_and_one_inference(two_labels: str) -> None:
     with receiving() as spans, traced(two_labels, spans.endpoint) as server:
         call_traced(server.address, spans.endpoint, *["good", "", "bad"] * 8)
@@ -152,6 +153,7 @@ def test_a_batch_has_one_queue_and_one_inference(two_labels: str) -> None:
         assert server.end() == 0
 
 
+@pytest.mark.full
 def test_a_stream_is_one_span(two_labels: str) -> None:
     with receiving() as spans, traced(two_labels, spans.endpoint) as server:
         with grpc.insecure_channel(server.address) as channel:
