@@ -80,7 +80,9 @@ async def test_they_share_connections_and_add_their_metrics_up(two_labels: str) 
         answering: set[int] = set()
         async with asyncio.timeout(60):
             while answering != set(group.pids):
-                async with grpc.aio.insecure_channel(group.address) as channel:
+                # A channel would take the connection of the one before it.
+                own = [("grpc.use_local_subchannel_pool", 1)]
+                async with grpc.aio.insecure_channel(group.address, own) as channel:
                     answering.add(await pid_that_answers(channel, group))
                     response = await async_stub(channel).Classify(pb.ClassifyRequest(text="good"))
                     assert response.sentiment.label

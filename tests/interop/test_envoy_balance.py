@@ -30,9 +30,9 @@ import time
 from valence_service.__main__ import main
 from valence_service.backends.openvino import OpenVinoClassifier
 classify = OpenVinoClassifier.classify
-def slowly(self, texts):
+def slowly(self, texts, **options):
     time.sleep(0.05 * len(texts))
-    return classify(self, texts)
+    return classify(self, texts, **options)
 OpenVinoClassifier.classify = slowly
 main()
 """
