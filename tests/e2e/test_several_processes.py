@@ -58,14 +58,18 @@ def several(model: str, *arguments: str, processes: int = PROCESSES) -> Iterator
         yield Group(server, told, [child.pid for child in children])
 
 
+def ports_to(group: Group) -> set[int]:
+    """This process's own ports, of its connections to the group."""
+    port = int(group.address.rpartition(":")[2])
+    connections = psutil.Process().net_connections()
+    return {one.laddr.port for one in connections if one.raddr and one.raddr.port == port}
+
+
 async def pid_that_answers(channel: grpc.aio.Channel, group: Group) -> int:
-    """Of the process that a channel is connected to."""
+    """Of the process that a channel connects to at its first call, which this is."""
+    before = ports_to(group)
     await async_stub(channel).GetModel(pb.GetModelRequest())
-    (port,) = {
-        connection.laddr.port
-        for connection in psutil.Process().net_connections()
-        if connection.raddr and connection.raddr.port == int(group.address.rpartition(":")[2])
-    }
+    (port,) = ports_to(group) - before
     (pid,) = (
         pid
         for pid in group.pids
