@@ -137,7 +137,7 @@ POLICIES: dict[str, type[RoundRobin | Weighted | TwoChoices]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the calls after the warm-up."""
+    """The outcomes of the calls after the warm-up."""
 
     seconds: list[float]
     """How long each call waited that was answered in time, sorted."""

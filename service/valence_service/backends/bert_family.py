@@ -31,7 +31,7 @@ class CannotBuild(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What a family calls its weights, and where it differs from BERT."""
+    """The names of a family's weights, and its differences from BERT."""
 
     prefix: str
     layer: str = "encoder.layer."
